@@ -1,0 +1,77 @@
+"""Commands put together, and errors turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import graphcl
+from graphcl.cli.cluster import cluster
+from graphcl.cli.info import info
+from graphcl.cli.listing import listing
+from graphcl.cli.run import run
+from graphcl.errors import InputError
+
+app = typer.Typer(
+    name="graphcl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Contrastive learning on graphs: embeddings and clusters that can be trusted.",
+    epilog="Start with: graphcl run",
+)
+app.command("run")(run)
+app.command("cluster")(cluster)
+app.command("list")(listing)
+app.command("info")(info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(graphcl.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Contrastive learning on graphs: embeddings and clusters that can be trusted."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; exits 2 with one line for what the user can mend, 1 when training failed, 130 on Ctrl-C."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="graphcl", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except InputError as error:
+        return _fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped", 130)
+    except BrokenPipeError:  # `graphcl list datasets | head`: whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # typer's own complaints about options and arguments
+        if message is not None:
+            text = message()
+            return _fail(f"{text} Try 'graphcl --help'.", 2) if text else 0
+        if type(error).__name__ == "NonFiniteLossError":
+            return _fail(str(error), 1)
+        raise
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

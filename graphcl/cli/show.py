@@ -1,0 +1,56 @@
+"""Runs a resolved configuration and shows the person what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from torch_geometric.data import Data
+
+from graphcl.report import result_table, write_report
+from graphcl.tasks import ClusteringRun, RunConfig, run_clustering
+from graphcl.training import RunFolder
+
+
+def show_run(
+    config: RunConfig,
+    data: Data,
+    *,
+    out: Path | None,
+    n_clusters: int | None = None,
+    stem: str | None = None,
+    only_config: bool = False,
+) -> tuple[ClusteringRun, RunFolder] | None:
+    """Trains, writes the folder with its pictures, and prints the table and where everything is.
+
+    Args:
+        config: The resolved run.
+        data: The graph.
+        out: The run folder; a fresh one under ``runs`` when ``None``.
+        n_clusters: Number of clusters; the number of classes when ``None``.
+        stem: Beginning of a fresh folder's name; system and data set when ``None``.
+        only_config: Print the configuration as YAML and do nothing else.
+    """
+    if only_config:
+        print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
+        return None
+    stem = stem or f"{config.system}-{config.dataset.replace('/', '-')}"
+    folder = RunFolder(out) if out is not None else RunFolder.fresh("runs", stem)
+    progress, result = Console(stderr=True), Console()
+    provenance = getattr(data, "provenance", None)
+    if provenance is not None:
+        progress.print(provenance.summary(), highlight=False, style="dim", soft_wrap=True)
+    run = run_clustering(
+        config,
+        data,
+        folder,
+        n_clusters=n_clusters,
+        progress=True,
+        say=lambda line: progress.print(line, highlight=False, style="dim"),
+    )
+    write_report(run, data, folder)
+    if run.metrics["metrics"]:
+        result.print(result_table(run.metrics))
+    result.print(f"run folder: {folder.path}", highlight=False, soft_wrap=True)
+    return run, folder

@@ -1,0 +1,56 @@
+"""The named losses, each a short composition of `PairLoss`; the table at the end is what ``graphcl list losses`` shows."""
+
+from __future__ import annotations
+
+from graphcl.losses.links import coupled, decoupled
+from graphcl.losses.pair_loss import PairLoss, Symmetric
+from graphcl.negatives import Negatives
+
+
+def InfoNCE(temperature: float = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
+    """Cross-entropy of finding row ``i`` of one view among all rows of the other.
+
+    ``-s_ii / t + log sum_j exp(s_ij / t)``. Time ``O(N N D)``, memory ``O(N D)`` with exact negatives.
+    van den Oord, Li and Vinyals, 2018, https://arxiv.org/abs/1807.03748. Differs in being the mean of both directions
+    unless told otherwise.
+
+    Args:
+        temperature: Divides the similarity, ``> 0``.
+        negatives: Estimator of the negative term; exact when ``None``.
+        symmetric: Mean or sum of both directions, or one.
+
+    Shapes:
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, or fewer than two rows (no negatives).
+    """
+    return PairLoss(coupled, negatives=negatives, temperature=temperature, symmetric=symmetric)
+
+
+def NeighborContrast(temperature: float = 0.5, *, negatives: Negatives | None = None) -> PairLoss:
+    """A node agrees with its neighbours and differs from everyone else; called ``loss(z, z, positives=adjacency)``.
+
+    ``-sum_j M_ij s_ij / t + log sum_{j != i} exp(s_ij / t)`` with ``M`` the row-normalised adjacency, or the mean of its
+    powers. Time ``O(N N D + E D)`` with exact negatives, ``O(N K D + E D)`` with meta-nodes.
+    Hu et al., 2021 (Graph-MLP), https://arxiv.org/abs/2106.04051, and Kulatilleke et al., 2022, https://arxiv.org/abs/2204.12656.
+    Differs: the positives are averaged outside the exponential, so they need no weight matrix with filled-in powers; the
+    self pair is left out instead of counted with similarity zero; the temperature divides, the papers' multiplies.
+
+    Args:
+        temperature: Divides the similarity, ``> 0``.
+        negatives: Estimator of the negative term; exact when ``None``, `MetaNode` for PamC's.
+
+    Shapes:
+        z: ``(N, D)``; positives: ``(N, N)``; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, fewer than two rows, or a graph without edges.
+    """
+    return PairLoss(decoupled, negatives=negatives, temperature=temperature, symmetric="off")
+
+
+LOSSES = {
+    "info-nce": (InfoNCE, "find the same row in the other view (van den Oord et al., 2018)"),
+    "neighbor-contrast": (NeighborContrast, "agree with graph neighbours, differ from the rest (Hu et al., 2021)"),
+}

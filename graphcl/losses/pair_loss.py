@@ -1,0 +1,131 @@
+"""A pairwise contrastive loss is a link applied to positives and an estimate of the negatives."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graphcl.errors import InputError
+from graphcl.kernels import Adjacency, Rule, propagate
+from graphcl.losses.links import Link, coupled
+from graphcl.negatives import Exact, Negatives
+
+Symmetric = Literal["mean", "sum", "off"]
+Similarity = Literal["cosine", "dot"]
+MIN_TEMPERATURE = 1e-4  # below it fp32 logits lose the digits that tell two candidates apart
+
+
+def check_temperature(temperature: float) -> float:
+    """The temperature itself, or an `InputError` that says what is wrong with it."""
+    if not math.isfinite(temperature) or temperature <= 0:
+        raise InputError(f"temperature must be > 0, since it divides the similarity; got {temperature}")
+    if temperature < MIN_TEMPERATURE:
+        raise InputError(f"temperature must be at least {MIN_TEMPERATURE}; got {temperature}")
+    return temperature
+
+
+class PairLoss(nn.Module):
+    """``mean_i link(positive logit of i, log-partition of the negatives of i)``.
+
+    Two ways to say who belongs together. Two views: row ``i`` of ``z1`` pairs with row ``i`` of ``z2``, and every other
+    row of ``z2`` is a negative. A graph: ``loss(z, z, positives=adjacency)``, where a node's positive logit is the mean of its
+    neighbours', weighted by its row of the adjacency, and every other node is a negative; nodes without a neighbour
+    have nothing to agree with and are left out of the mean.
+
+    Args:
+        link: ``coupled`` or ``decoupled``, or any function of two ``(N,)`` vectors.
+        negatives: Estimator of the log-partition; exact when ``None``.
+        temperature: Divides the similarity, ``>= 1e-4``.
+        similarity: ``"cosine"`` normalises the rows, ``"dot"`` takes them as they are.
+        symmetric: Both directions averaged or added, or only ``z1`` to ``z2``.
+
+    Shapes:
+        z1, z2: ``(N, D)``; positives: ``(N, N)`` sparse; returns: scalar.
+
+    Raises:
+        InputError: Wrong shapes, fewer than two rows, non-finite values, a temperature that is not positive.
+    """
+
+    def __init__(
+        self,
+        link: Link = coupled,
+        *,
+        negatives: Negatives | None = None,
+        temperature: float = 0.5,
+        similarity: Similarity = "cosine",
+        symmetric: Symmetric = "mean",
+    ) -> None:
+        super().__init__()
+        if similarity not in ("cosine", "dot"):
+            raise InputError(f"similarity must be 'cosine' or 'dot'; got '{similarity}'")
+        if symmetric not in ("mean", "sum", "off"):
+            raise InputError(f"symmetric must be 'mean', 'sum' or 'off'; got '{symmetric}'")
+        self.link = link
+        self.negatives: Negatives = negatives if negatives is not None else Exact()
+        self.scale = 1.0 / check_temperature(temperature)
+        self.similarity = similarity
+        self.symmetric = symmetric
+
+    def forward(self, z1: Tensor, z2: Tensor, *, positives: Adjacency | None = None, order: int = 1) -> Tensor:
+        """The loss of two views, or of one set of nodes with a graph of positives.
+
+        Args:
+            z1: Anchors.
+            z2: Candidates; with ``positives`` usually the same tensor as ``z1``.
+            positives: Row-normalised adjacency without self-loops; ``None`` pairs row ``i`` with row ``i``.
+            order: Powers ``1 .. order`` of ``positives`` are averaged: influence reaches that many hops.
+        """
+        _check_pairs(z1, z2)
+        if positives is not None and self.link is coupled:
+            raise InputError("a graph of positives goes with the decoupled link: its positives are already in the partition")
+        same = z1 is z2
+        u1 = self._rows(z1)
+        u2 = u1 if same else self._rows(z2)
+        loss = self._one_way(u1, u2, positives, order)
+        if same or self.symmetric == "off":
+            return loss
+        back = self._one_way(u2, u1, positives, order)
+        return loss + back if self.symmetric == "sum" else (loss + back) / 2
+
+    def extra_repr(self) -> str:
+        """Link, temperature and estimator, for ``print``."""
+        name = getattr(self.link, "__name__", repr(self.link))
+        return f"{name}, temperature={1 / self.scale:g}, negatives={self.negatives!r}"
+
+    def _rows(self, z: Tensor) -> Tensor:
+        return F.normalize(z, dim=1, eps=1e-8) if self.similarity == "cosine" else z
+
+    def _one_way(self, anchors: Tensor, candidates: Tensor, positives: Adjacency | None, order: int) -> Tensor:
+        rule = Rule(exclude=torch.arange(len(anchors), device=anchors.device))
+        log_z = self.negatives.log_z(anchors, candidates, scale=self.scale, rule=rule)
+        if positives is None:
+            return self.link(self.scale * (anchors * candidates).sum(1), log_z).mean()
+        if positives.num_nodes != len(anchors):
+            raise InputError(f"positives speak of {positives.num_nodes} nodes, the embeddings of {len(anchors)}")
+        target = hop = propagate(positives, candidates)
+        for _ in range(order - 1):
+            hop = propagate(positives, hop)
+            target = target + hop
+        has = positives.degree > 0
+        if not bool(has.any()):
+            raise InputError("no node has a positive: the graph has no edges; add edges, or contrast two views instead")
+        terms = self.link(self.scale * (anchors * target).sum(1) / order, log_z)
+        return terms[has].mean() if not bool(has.all()) else terms.mean()
+
+
+def _check_pairs(z1: Tensor, z2: Tensor) -> None:
+    if z1.ndim != 2 or z1.shape != z2.shape:
+        raise InputError(
+            f"z1 and z2 must both be (N, D) with equal N and D; got {tuple(z1.shape)} and {tuple(z2.shape)}. "
+            "Row i of each view must be the same node: did an augmenter drop nodes?"
+        )
+    if len(z1) < 2:
+        raise InputError(f"contrast needs at least 2 rows, or there are no negatives; got {len(z1)}")
+    for name, z in (("z1", z1), ("z2", z2)):
+        if not z.is_cuda and not bool(torch.isfinite(z).all()):
+            row = int((~torch.isfinite(z)).any(1).nonzero()[0])
+            raise InputError(f"{name} has a value that is not finite in row {row}: the encoder diverged or its input was bad")

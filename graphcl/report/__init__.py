@@ -1,0 +1,7 @@
+"""Tables and pictures of finished runs."""
+
+from graphcl.report.pictures import embedding_map, loss_curve
+from graphcl.report.run_report import write_report
+from graphcl.report.table import caption, result_markdown, result_rows, result_table
+
+__all__ = ["caption", "embedding_map", "loss_curve", "result_markdown", "result_rows", "result_table", "write_report"]

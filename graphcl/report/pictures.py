@@ -1,0 +1,116 @@
+"""Pictures of a run: the loss by epoch, and the embedding in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+POINTS = 20_000  # more make the file large and the picture no clearer
+NAMED = 10  # clusters that a qualitative palette can tell apart
+
+
+def loss_curve(history: Sequence[Mapping[str, float]], path: Path, *, title: str) -> None:
+    """Every term of the loss over the epochs, as a PNG; the share of nodes that change cluster has an axis of its own.
+
+    Args:
+        history: One mapping per epoch with ``"epoch"`` and the terms.
+        path: Where to write.
+        title: Above the picture.
+    """
+    figure = _figure(7, 4)
+    axes = figure.subplots()
+    names = list(dict.fromkeys(name for row in history for name in row if name not in ("epoch", "changed")))
+    for name in names:
+        rows = [(row["epoch"], row[name]) for row in history if name in row]
+        style = {"color": "black", "linewidth": 2.0} if name == "loss" else {"linewidth": 1.2}
+        axes.plot([x for x, _ in rows], [y for _, y in rows], label=name.replace("_", " "), **style)
+    changed = [(row["epoch"], row["changed"]) for row in history if "changed" in row]
+    if changed:
+        twin = axes.twinx()
+        twin.plot(
+            [x for x, _ in changed], [y for _, y in changed], color="tab:gray", linestyle=":", label="nodes that change cluster"
+        )
+        twin.set_ylabel("share of nodes that change cluster")
+        twin.set_ylim(bottom=0)
+    axes.set(xlabel="epoch", ylabel="loss", title=title)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    _save(figure, path)
+
+
+def embedding_map(
+    embedding: npt.NDArray[np.float32],
+    clusters: npt.NDArray[np.int64],
+    path: Path,
+    *,
+    title: str,
+    classes: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> None:
+    """The first two principal components of the embedding, coloured by cluster and, where known, by class beside it.
+
+    Args:
+        embedding: One row a node; at most 20,000 of them are drawn, chosen at random.
+        clusters: Cluster of each node.
+        path: Where to write the PNG.
+        title: Above the picture.
+        classes: True class of each node.
+        seed: Of the choice of nodes.
+
+    Shapes:
+        embedding: ``(N, D)``; clusters, classes: ``(N,)``.
+    """
+    rows = np.arange(len(embedding))
+    if len(rows) > POINTS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, POINTS, replace=False))
+    points, share = _principal(embedding[rows])
+    panels = [("clusters", clusters[rows])] + ([] if classes is None else [("classes", classes[rows])])
+    figure = _figure(5.2 * len(panels), 4.6)
+    for axes, (name, colours) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        _scatter(axes, points, colours)
+        axes.set(title=name, xlabel=f"PC 1 ({share[0]:.0%} of variance)", ylabel=f"PC 2 ({share[1]:.0%})", xticks=[], yticks=[])
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _principal(x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    centred = x.astype(np.float64) - x.mean(0)
+    value, vector = np.linalg.eigh(centred.T @ centred)
+    vector = vector[:, ::-1][:, :2]
+    value = value[::-1].clip(min=0)
+    vector = vector * np.sign(vector[np.abs(vector).argmax(0), np.arange(vector.shape[1])])
+    points, share = centred @ vector, value[:2] / max(value.sum(), 1e-30)
+    if points.shape[1] == 1:
+        points, share = np.column_stack([points, np.zeros(len(points))]), np.append(share, 0.0)
+    return points, share
+
+
+def _scatter(axes: Axes, points: npt.NDArray[np.float64], colours: npt.NDArray[np.int64]) -> None:
+    names, index = np.unique(colours, return_inverse=True)
+    small = len(names) <= NAMED
+    size = float(np.clip(6000 / len(points), 1.5, 30))
+    drawn = axes.scatter(points[:, 0], points[:, 1], c=index, s=size, cmap="tab10" if small else "nipy_spectral", linewidths=0,
+                         vmin=0, vmax=9 if small else None)  # fmt: skip
+    if small:
+        axes.legend(drawn.legend_elements(num=list(range(len(names))))[0], [str(name) for name in names], fontsize=7, frameon=False,
+                    loc="best", markerscale=0.8)  # fmt: skip
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # no window, no global state
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=130, format="png")

@@ -1,0 +1,60 @@
+"""Results as a table: for the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def result_rows(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The system and the anchors beside it, each with ``mean ± std`` by metric; the system comes first.
+
+    Args:
+        metrics: The content of ``metrics.json``.
+    """
+    rows = [(metrics["system"], metrics["metrics"]), *metrics["baselines"].items()]
+    return [(name, {metric: _figure(value) for metric, value in scores.items()}) for name, scores in rows if scores]
+
+
+def result_table(metrics: Mapping[str, Any]) -> Table:
+    """The same for the terminal, with the protocol in the caption."""
+    rows = result_rows(metrics)
+    table = Table(title=f"{metrics['system']} on {metrics['dataset']}", caption=caption(metrics), caption_justify="left")
+    table.add_column("method")
+    names = list(rows[0][1]) if rows else []
+    for name in names:
+        table.add_column(name, justify="right")
+    for position, (method, values) in enumerate(rows):
+        table.add_row(method, *(values[name] for name in names), style="bold" if position == 0 else None)
+    return table
+
+
+def result_markdown(metrics: Mapping[str, Any]) -> str:
+    """The same as a Markdown table, for a paper's notes or a pull request."""
+    rows = result_rows(metrics)
+    names = list(rows[0][1]) if rows else []
+    lines = [f"| method | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    lines += [f"| {method} | {' | '.join(values[name] for name in names)} |" for method, values in rows]
+    return "\n".join([f"# {metrics['system']} on {metrics['dataset']}", "", *lines, "", caption(metrics), ""])
+
+
+def caption(metrics: Mapping[str, Any]) -> str:
+    """How the numbers came about, in a line: seeds, selection, time, memory, and the stamp if there is one."""
+    protocol, seconds = metrics["protocol"], metrics["seconds"]["training"]
+    count = len(metrics["seeds"])
+    parts = [
+        f"mean ± std over {count} seeds" if count > 1 else "one seed",
+        f"selection: {protocol['selection']}",
+        f"K = {protocol['n_clusters']}",
+        f"training {seconds['mean']:.1f} s a seed",
+        f"peak memory {metrics['peak_memory_mb']:.0f} MB",
+    ]
+    if protocol["features"] == "positional":
+        parts.append("positional features (the graph brought none)")
+    return ", ".join(parts) + (f". STAMPED {protocol['stamp']}" if protocol["stamp"] else "")
+
+
+def _figure(value: Mapping[str, Any]) -> str:
+    return f"{value['mean']:.4f}" + (f" ± {value['std']:.4f}" if len(value["values"]) > 1 else "")

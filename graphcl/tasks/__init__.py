@@ -1,0 +1,7 @@
+"""sklearn-like faces over systems, and the runs that benchmark them."""
+
+from graphcl.tasks.clustering_run import ClusteringRun, run_clustering
+from graphcl.tasks.graph_clusterer import GraphClusterer
+from graphcl.tasks.run_config import RunConfig, resolve
+
+__all__ = ["ClusteringRun", "GraphClusterer", "RunConfig", "resolve", "run_clustering"]

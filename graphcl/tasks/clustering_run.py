@@ -1,0 +1,149 @@
+"""A clustering system on a data set: every seed, the anchors beside it, and the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+from graphcl.evaluation import clustering_scores, kmeans_baselines, summarise
+from graphcl.kernels import cached_adjacency
+from graphcl.tasks.graph_clusterer import GraphClusterer
+from graphcl.tasks.prepare import scored_nodes, with_features
+from graphcl.tasks.run_config import RunConfig
+from graphcl.training import RunFolder, environment, peak_memory_mb
+
+PROTOCOL = "clustering"
+
+
+@dataclass(frozen=True)
+class ClusteringRun:
+    """What a run left: the content of ``metrics.json``, and the clusterer of the first seed, which drew the pictures."""
+
+    metrics: Mapping[str, Any]
+    first: GraphClusterer
+
+
+def run_clustering(
+    config: RunConfig,
+    data: Data,
+    folder: RunFolder,
+    *,
+    n_clusters: int | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> ClusteringRun:
+    """Trains every seed, scores all from the selected epoch, and writes the run folder.
+
+    ``config.yaml`` and ``environment.json`` come first, ``metrics.jsonl`` grows with every epoch, ``embeddings.npy`` and
+    ``clusters.npy`` (of the first seed) and ``metrics.json`` come last: a folder with ``metrics.json`` is a finished run.
+
+    Args:
+        config: The resolved run.
+        data: The graph.
+        folder: Where to write.
+        n_clusters: Number of clusters; the number of classes when ``None``.
+        progress: Whether to show a progress bar.
+        say: Told what is being done, line by line.
+
+    Raises:
+        InputError: Data or settings that cannot be used.
+        NonFiniteLossError: Training diverged.
+    """
+    device = config.training.torch_device()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    began = time.perf_counter()
+    fitted: list[GraphClusterer] = []
+    for seed in config.seeds:
+        clusterer = GraphClusterer(
+            n_clusters,
+            method=config.system,
+            params=config.model,
+            training=config.training,
+            selection=config.selection,
+            seed=seed,
+            progress=progress,
+        )
+        clusterer.fit(data, observers=[_Log(folder, config, data, seed)])
+        fitted.append(clusterer)
+    peak = peak_memory_mb(device)
+    first = fitted[0]
+    scored = "y" in data and data.y is not None and data.y.ndim == 1
+    anchors: dict[str, Any] = {}
+    if scored:
+        say("k-means on raw and on filtered features, for comparison")
+        anchors = _anchors(data, first.n_clusters_, config)
+    metrics = {
+        "system": config.system,
+        "dataset": config.dataset,
+        "protocol": _protocol(config, fitted, first),
+        "seeds": list(config.seeds),
+        "metrics": summarise([clusterer.score(data) for clusterer in fitted]) if scored else {},
+        "baselines": anchors,
+        "seconds": {
+            "training": summarise([{"s": clusterer.seconds_} for clusterer in fitted])["s"],
+            "total": time.perf_counter() - began,
+        },
+        "peak_memory_mb": round(peak, 1),
+    }
+    folder.write_array("embeddings.npy", first.embedding_)
+    folder.write_array("clusters.npy", first.labels_)
+    folder.write_json("metrics.json", metrics)
+    return ClusteringRun(metrics, first)
+
+
+def _anchors(data: Data, n_clusters: int, config: RunConfig) -> dict[str, Any]:
+    graph, _ = with_features(data)
+    adj = cached_adjacency(graph.edge_index, graph.num_nodes, normalize="sym", self_loops=True)
+    mask = scored_nodes(data)
+    keep = np.ones(graph.num_nodes, dtype=bool) if mask is None else mask.cpu().numpy()
+    y = data.y.cpu().numpy()[keep]
+    scores: dict[str, list[dict[str, float]]] = {}
+    for seed in config.seeds:
+        for name, labels in kmeans_baselines(graph.x, adj, n_clusters, seed=seed).items():
+            scores.setdefault(name, []).append(clustering_scores(y, labels[keep]))
+    return {name: summarise(runs) for name, runs in scores.items()}
+
+
+def _protocol(config: RunConfig, fitted: list[GraphClusterer], first: GraphClusterer) -> dict[str, Any]:
+    return {
+        "name": PROTOCOL,
+        "selection": config.selection,
+        "stamp": first.stamp_,
+        "n_clusters": first.n_clusters_,
+        "features": first.features_,
+        "epochs": [clusterer.epoch_ for clusterer in fitted],
+        "label_free_epochs": [clusterer.label_free_epoch_ for clusterer in fitted],
+    }
+
+
+class _Log:
+    """Writes a line per epoch; the first line of the first seed is preceded by what decided the run."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, data: Data, seed: int) -> None:
+        self.folder, self.config, self.data, self.seed = folder, config, data, seed
+
+    def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
+        if not (self.folder.path / "config.yaml").exists():
+            self._open()
+        self.folder.append("metrics.jsonl", {"seed": self.seed, "epoch": epoch, **terms})
+
+    def _open(self) -> None:
+        provenance = getattr(self.data, "provenance", None)
+        self.folder.write_yaml("config.yaml", self.config.as_dict())
+        self.folder.write_json(
+            "environment.json",
+            {
+                **environment(self.config.training.torch_device()),
+                "seeds": list(self.config.seeds),
+                "data": None
+                if provenance is None
+                else {"name": provenance.name, "sha256": provenance.sha256, "counts": dict(provenance.counts)},
+            },
+        )

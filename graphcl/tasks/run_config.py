@@ -1,0 +1,130 @@
+"""Everything that decides a run, checked once at the edge: recipe, then ``--set``, then the command's own options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from graphcl.errors import InputError, unknown_name
+from graphcl.evaluation.selection import Rule
+from graphcl.models import SystemEntry, find_system
+from graphcl.models.recipes import find_recipe
+from graphcl.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved run: what ``config.yaml`` holds.
+
+    Args:
+        system: Name of the system.
+        dataset: ``domain/name``, or the name of an embedded set.
+        seeds: One training run each.
+        selection: Which epoch speaks.
+        model: Every keyword hyper-parameter of the system.
+        training: Settings of the loop.
+    """
+
+    system: str
+    dataset: str
+    seeds: tuple[int, ...] = (0, 1, 2)
+    selection: Rule = "last"
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain containers, for YAML and JSON."""
+        return {
+            "system": self.system,
+            "dataset": self.dataset,
+            "seeds": list(self.seeds),
+            "selection": self.selection,
+            "model": dict(self.model),
+            "training": asdict(self.training),
+        }
+
+
+def resolve(
+    system: str,
+    dataset: str,
+    *,
+    seeds: int | None = None,
+    selection: str | None = None,
+    settings: Iterable[str] = (),
+    training: Mapping[str, Any] | None = None,
+    first_seed: int = 0,
+) -> RunConfig:
+    """The run that a system, a data set and some wishes amount to.
+
+    Args:
+        system: Name of the system.
+        dataset: Name of the data set, for which a recipe may exist.
+        seeds: How many; the recipe's number, or 3, when ``None``.
+        selection: Instead of the recipe's.
+        settings: ``key=value`` with ``model.temperature`` or ``training.lr`` for a key; the section may be left out.
+        training: Settings of the loop by name, stronger than ``settings``; those that are ``None`` are passed over.
+        first_seed: From which the seeds are counted.
+
+    Raises:
+        InputError: An unknown name or key, or a value of the wrong type or out of range.
+    """
+    entry = find_system(system)
+    recipe = find_recipe(system, dataset)
+    schema = _model_schema(entry)
+    model = dict(recipe.model) if recipe else {}
+    loop = dict(recipe.training) if recipe else {}
+    protocol = dict(recipe.protocol) if recipe else {}
+    sections = {"model": (list(schema.model_fields), model), "training": ([f.name for f in fields(TrainingConfig)], loop)}
+    for setting in settings:
+        section, key, value = _parse(setting, {name: keys for name, (keys, _) in sections.items()})
+        sections[section][1][key] = value
+    loop |= {key: value for key, value in (training or {}).items() if value is not None}
+    count = protocol.get("seeds", 3) if seeds is None else seeds
+    if count < 1:
+        raise InputError(f"seeds is the number of runs and must be >= 1; got {count}")
+    return RunConfig(
+        system=system,
+        dataset=dataset,
+        seeds=tuple(range(first_seed, first_seed + count)),
+        selection=_validate(TypeAdapter(Rule), selection or protocol.get("selection", "last"), "selection"),
+        model=_validate(TypeAdapter(schema), model, "model").model_dump(),
+        training=_validate(TypeAdapter(TrainingConfig), loop, "training"),
+    )
+
+
+def _parse(setting: str, keys: Mapping[str, list[str]]) -> tuple[str, str, str]:
+    name, equals, value = setting.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise InputError(f"--set expects key=value, for example --set model.temperature=0.5; got '{setting}'")
+    section, dot, key = name.partition(".")
+    if dot and key in keys.get(section, ()):
+        return section, key, value.strip()
+    holders = [section for section, known in keys.items() if name in known]
+    if len(holders) == 1:
+        return holders[0], name, value.strip()
+    full = [f"{section}.{key}" for section, known in keys.items() for key in known]
+    raise unknown_name("key", name, full if dot else [*full, *(key for known in keys.values() for key in known)])
+
+
+def _model_schema(entry: SystemEntry) -> type[BaseModel]:
+    """A schema of a system's keyword-only arguments: the constructor stays the one place where they are written."""
+    constructor = entry.load().__init__
+    hints = get_type_hints(constructor)
+    keywords = [p for p in inspect.signature(constructor).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    definitions: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in keywords}
+    schema: type[BaseModel] = create_model(entry.cls, __config__=ConfigDict(extra="forbid"), **definitions)
+    return schema
+
+
+def _validate(adapter: TypeAdapter[Any], value: Any, section: str) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([section, *(str(part) for part in first["loc"])])
+        raise InputError(f"{key}: {first['msg'].removeprefix('Value error, ')}; got {first['input']!r}") from None

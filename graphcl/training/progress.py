@@ -1,0 +1,55 @@
+"""How far a run is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class EpochProgress:
+    """An observer that shows rate, time to go and the loss. Writes to standard error, so that results can be piped.
+
+    Args:
+        epochs: Total.
+        label: What is being trained, ``"seed 0"``.
+        console: Where to; standard error when ``None``.
+        every: Seconds between plain lines.
+    """
+
+    def __init__(self, epochs: int, label: str, *, console: Console | None = None, every: float = 5.0) -> None:
+        self.epochs, self.label, self.every = epochs, label, every
+        self.console = console if console is not None else Console(stderr=True)
+        self._bar: Progress | None = None
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=self.console,
+            )  # fmt: skip
+            self._task = self._bar.add_task(label, total=epochs, rate="", loss="")
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> EpochProgress:
+        if self._bar is not None:
+            self._bar.start()
+        self._began = self._said = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
+        """Moves the bar, or writes a line if the last one is old enough."""
+        done, now = epoch + 1, time.monotonic()
+        rate = done / max(now - self._began, 1e-9)
+        loss = f"loss {terms['loss']:.4f}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, rate=f"{rate:.1f} epochs/s", loss=loss)
+        elif done == self.epochs or now - self._said >= self.every:
+            self._said = now
+            left = (self.epochs - done) / rate
+            text = f"{self.label}: epoch {done}/{self.epochs}, {rate:.1f} epochs/s, {left:.0f} s to go, {loss}"
+            self.console.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""The folder a run leaves behind; every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from graphcl.errors import InputError
+
+MARKERS = ("config.yaml", "metrics.json", "metrics.jsonl")
+
+
+class RunFolder:
+    """A run's files. Whole files are written beside their place and moved into it; ``metrics.jsonl`` grows by whole lines.
+
+    Args:
+        path: The folder, made on first use.
+
+    Raises:
+        InputError: The path is a file, or holds a run already.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--out {self.path} is a file; name a folder")
+        if any((self.path / name).exists() for name in MARKERS):
+            raise InputError(f"{self.path} holds a run already; name another folder with --out, or remove it")
+        if not os.access(_nearest_existing(self.path), os.W_OK):
+            raise InputError(f"cannot write to {self.path}; name another folder with --out")
+
+    @classmethod
+    def fresh(cls, parent: str | Path, stem: str) -> RunFolder:
+        """A folder ``parent/stem-DATE-TIME`` that nobody has used yet."""
+        base = Path(parent) / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path, count = base, 1
+        while path.exists():
+            count += 1
+            path = base.with_name(f"{base.name}-{count}")
+        return cls(path)
+
+    def write_yaml(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Writes a mapping as YAML, in its own order."""
+        text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+        return self.write(name, lambda file: file.write(text.encode()))
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Writes a mapping as JSON; values that are not finite are refused."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return self.write(name, lambda file: file.write(text.encode()))
+
+    def write_array(self, name: str, array: npt.NDArray[Any]) -> Path:
+        """Writes an array in NumPy's format, without pickling."""
+        return self.write(name, lambda file: np.save(file, array, allow_pickle=False))
+
+    def write(self, name: str, put: Callable[[IO[bytes]], object]) -> Path:
+        """Writes a file by a function that fills an open binary file."""
+        with self.replacing(name) as temporary, temporary.open("wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        return self.path / name
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """A path to write to, which takes the place of ``name`` when the block ends well and vanishes when it does not."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle, text = tempfile.mkstemp(dir=self.path, prefix=".", suffix=Path(name).suffix)
+        os.close(handle)
+        temporary = Path(text)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(self.path / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def append(self, name: str, line: Mapping[str, Any]) -> None:
+        """Adds one JSON line; what is not finite is written as null."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        clean = {key: _finite(value) for key, value in line.items()}
+        with (self.path / name).open("a") as file:
+            file.write(json.dumps(clean, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _nearest_existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,64 @@
+"""What the loop asks of a system, and what a clustering task asks besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+
+class System(Protocol):
+    """A module that can be trained. Hooks are optional: see `HasEpochStart` and `HasFitEnd`."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What the optimiser moves, as `torch.nn.Module` gives it."""
+        ...
+
+    def train(self) -> object:
+        """Training mode, as `torch.nn.Module` has it."""
+        ...
+
+    def eval(self) -> object:
+        """Evaluation mode, as `torch.nn.Module` has it."""
+        ...
+
+    def training_step(self, batch: Data) -> dict[str, Tensor]:
+        """Named terms; ``"loss"`` is optimised, the rest is logged."""
+        ...
+
+
+@runtime_checkable
+class HasEpochStart(Protocol):
+    """A system that prepares something before an epoch."""
+
+    def on_epoch_start(self, epoch: int, data: Data) -> None:
+        """Called before the epoch's step, epochs counted from 0."""
+        ...
+
+
+@runtime_checkable
+class HasFitEnd(Protocol):
+    """A system that finishes something after the last epoch."""
+
+    def on_fit_end(self, data: Data) -> None:
+        """Called once, after the last epoch."""
+        ...
+
+
+@runtime_checkable
+class ClusteringSystem(System, Protocol):
+    """A system that embeds and assigns nodes.
+
+    Shapes:
+        embed: ``(N, D)``; assign: ``(N, D)`` to ``(N, K)``, rows that sum to 1, or ``None`` before there are clusters.
+    """
+
+    def embed(self, data: Data) -> Tensor:
+        """Embeddings, without gradients."""
+        ...
+
+    def assign(self, z: Tensor) -> Tensor | None:
+        """Soft assignment of embeddings, without gradients."""
+        ...

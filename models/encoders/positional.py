@@ -1,0 +1,48 @@
+"""Features for graphs that bring none: where a node sits in the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.sparse.linalg import eigsh
+from torch import Tensor
+
+from graphcl.errors import InputError
+from graphcl.kernels import Adjacency
+
+
+def positional_features(adj: Adjacency, width: int = 32) -> Tensor:
+    """Leading eigenvectors of the symmetrically normalised adjacency, each scaled by its eigenvalue, and the log-degree.
+
+    The same numbers every time: Lanczos starts from a fixed vector and every eigenvector's largest entry is positive.
+    Dwivedi and Bresson, 2020, https://arxiv.org/abs/2012.09699, use the same vectors; differs in that each is scaled by its
+    eigenvalue, so that smooth ones lead.
+
+    Args:
+        adj: Symmetric operator made with ``normalize="sym"``.
+        width: Number of eigenvectors, cut to what the graph has.
+
+    Shapes:
+        returns: ``(N, min(width, N - 2) + 1)`` float32.
+
+    Raises:
+        InputError: The operator is not symmetric, or the graph has fewer than four nodes.
+    """
+    n = adj.num_nodes
+    if n < 4:
+        raise InputError(f"positional features need at least 4 nodes; got {n}: give the nodes features instead")
+    if not adj.is_symmetric:
+        raise InputError("positional features need an undirected graph: add the reverse of every edge")
+    pattern = adj.pattern
+    matrix = sp.csr_matrix(
+        (adj.values.double().cpu().numpy(), pattern.col.cpu().numpy(), pattern.crow.cpu().numpy()), shape=(n, n)
+    )
+    k = min(width, n - 2)
+    start = np.random.default_rng(0).standard_normal(n)
+    value, vector = eigsh(matrix, k=k, which="LA", v0=start, tol=1e-8)
+    lead = vector[np.abs(vector).argmax(0), np.arange(k)]
+    vector = vector * np.where(lead < 0, -1.0, 1.0) * value.clip(min=0) * np.sqrt(n)
+    degree = np.log1p(adj.degree.double().cpu().numpy())
+    columns = np.column_stack([vector[:, ::-1], (degree - degree.mean()) / max(degree.std(), 1e-12)])
+    return torch.from_numpy(np.ascontiguousarray(columns, dtype=np.float32))

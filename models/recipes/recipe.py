@@ -1,0 +1,54 @@
+"""Reading the recipes that ship with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a system is run on a data set, and what came out.
+
+    Args:
+        system: Name of the system.
+        dataset: Name of the data set, or ``domain/name``.
+        model: Keyword hyper-parameters of the system; its own defaults where silent.
+        training: Settings of the loop; its own defaults where silent.
+        protocol: ``seeds`` (a number) and ``selection``.
+        published: Figures of the literature, each with metric values and source.
+        ours: What we measured, with the command that measured it.
+    """
+
+    system: str
+    dataset: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    published: tuple[Mapping[str, Any], ...] = ()
+    ours: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recipe_names() -> list[tuple[str, str]]:
+    """``(system, dataset)`` of every recipe, sorted."""
+    return sorted((recipe.system, recipe.dataset) for recipe in _all())
+
+
+def find_recipe(system: str, dataset: str) -> Recipe | None:
+    """The recipe of a system for a data set; ``None`` where nobody wrote one and the defaults serve."""
+    return next((recipe for recipe in _all() if (recipe.system, recipe.dataset) == (system, dataset)), None)
+
+
+def _all() -> list[Recipe]:
+    folder = files("graphcl.models.recipes")
+    texts = [entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    recipes = []
+    for text in texts:
+        content = yaml.safe_load(text)
+        content["published"] = tuple(content.get("published") or ())
+        recipes.append(Recipe(**content))
+    return recipes
