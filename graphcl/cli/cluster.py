@@ -38,8 +38,23 @@ def cluster(
     print_config: PrintConfig = False,
 ) -> None:
     """Cluster your own graph. Writes clusters.csv (id, cluster, confidence) into the run folder."""
+    from graphcl.errors import InputError
     from graphcl.models import find_system
 
+    if edges is None and (nodes is None or knn is None):
+        raise InputError("give --edges FILE, or --nodes FILE with --knn K to join each node to its nearest")
+    if edges is not None and knn is not None:
+        raise InputError("--knn K stands in for --edges FILE: give one of the two")
+    for option, value, needed, table in (
+        ("--id", id_, "--nodes", nodes),
+        ("--features", features, "--nodes", nodes),
+        ("--label", label, "--nodes", nodes),
+        ("--source", source, "--edges", edges),
+        ("--target", target, "--edges", edges),
+        ("--weight", weight, "--edges", edges),
+    ):
+        if value is not None and table is None:
+            raise InputError(f"{option} names a column of {needed} FILE, which is missing")
     find_system(method, task="clustering")
 
     from graphcl.cli.show import show_run

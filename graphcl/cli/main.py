@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -54,24 +53,28 @@ def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="graphcl", standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except InputError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped", 130)
-    except BrokenPipeError:  # `graphcl list datasets | head`: whoever was reading has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # `graphcl list datasets | head`: the reader has seen enough
+            return 0
+        raise
     except Exception as error:
         message = getattr(error, "format_message", None)  # typer's own complaints about options and arguments
         if message is not None:
-            text = message()
-            return _fail(f"{text} Try 'graphcl --help'.", 2) if text else 0
+            text = message().replace("Value error, ", "").rstrip(".")
+            context = getattr(error, "ctx", None)
+            return _fail(f"{text}. Try '{context.command_path if context else 'graphcl'} --help'.", 2) if text else 0
         if type(error).__name__ == "NonFiniteLossError":
             return _fail(str(error), 1)
         raise
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
 import yaml
 from rich.console import Console
 from torch_geometric.data import Data
@@ -33,21 +34,18 @@ def show_run(
         only_config: Print the configuration as YAML and do nothing else.
     """
     if only_config:
-        print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
+        typer.echo(yaml.safe_dump(config.as_dict(), sort_keys=False), nl=False)
         return None
     stem = stem or f"{config.system}-{config.dataset.replace('/', '-')}"
     folder = RunFolder(out) if out is not None else RunFolder.fresh("runs", stem)
     progress, result = Console(stderr=True), Console()
-    provenance = getattr(data, "provenance", None)
-    if provenance is not None:
-        progress.print(provenance.summary(), highlight=False, style="dim", soft_wrap=True)
     run = run_clustering(
         config,
         data,
         folder,
         n_clusters=n_clusters,
         progress=True,
-        say=lambda line: progress.print(line, highlight=False, style="dim"),
+        say=lambda line: progress.print(line, highlight=False, style="dim", soft_wrap=True),
     )
     write_report(run, data, folder)
     if run.metrics["metrics"]:

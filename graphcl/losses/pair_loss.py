@@ -34,7 +34,8 @@ class PairLoss(nn.Module):
     Two ways to say who belongs together. Two views: row ``i`` of ``z1`` pairs with row ``i`` of ``z2``, and every other
     row of ``z2`` is a negative. A graph: ``loss(z, z, positives=adjacency)``, where a node's positive logit is the mean of its
     neighbours', weighted by its row of the adjacency, and every other node is a negative; nodes without a neighbour
-    have nothing to agree with and are left out of the mean.
+    have nothing to agree with and are left out of the mean. Under cosine a row of zeros is similar to nobody and gets no
+    gradient.
 
     Args:
         link: ``coupled`` or ``decoupled``, or any function of two ``(N,)`` vectors.
@@ -80,15 +81,17 @@ class PairLoss(nn.Module):
             order: Powers ``1 .. order`` of ``positives`` are averaged: influence reaches that many hops.
         """
         _check_pairs(z1, z2)
+        if order < 1:
+            raise InputError(f"order must be >= 1, the hops that positives reach; got {order}")
         if positives is not None and self.link is coupled:
             raise InputError("a graph of positives goes with the decoupled link: its positives are already in the partition")
         same = z1 is z2
         u1 = self._rows(z1)
         u2 = u1 if same else self._rows(z2)
         loss = self._one_way(u1, u2, positives, order)
-        if same or self.symmetric == "off":
+        if self.symmetric == "off":
             return loss
-        back = self._one_way(u2, u1, positives, order)
+        back = loss if same else self._one_way(u2, u1, positives, order)
         return loss + back if self.symmetric == "sum" else (loss + back) / 2
 
     def extra_repr(self) -> str:
@@ -97,7 +100,10 @@ class PairLoss(nn.Module):
         return f"{name}, temperature={1 / self.scale:g}, negatives={self.negatives!r}"
 
     def _rows(self, z: Tensor) -> Tensor:
-        return F.normalize(z, dim=1, eps=1e-8) if self.similarity == "cosine" else z
+        if self.similarity == "dot":
+            return z
+        # A row of zeros has no direction to move in; `normalize` alone would divide its gradient by eps.
+        return F.normalize(z, dim=1, eps=1e-8).masked_fill((z == 0).all(1, keepdim=True), 0.0)
 
     def _one_way(self, anchors: Tensor, candidates: Tensor, positives: Adjacency | None, order: int) -> Tensor:
         rule = Rule(exclude=torch.arange(len(anchors), device=anchors.device))

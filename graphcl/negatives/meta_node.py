@@ -51,6 +51,8 @@ class MetaNode:
         meta = Columns(sums / counts.clamp(min=1)[:, None], bias=counts.log())
         if rule.exclude is None:
             return pair_lse(anchors, meta, scale=scale)
+        if len(candidates) == 1:  # nobody but the one left out: below, two empty terms would meet and their gradient be NaN
+            return pair_lse(anchors, Columns(candidates), scale=scale, rule=rule)
         own = self.assignment.index_select(0, rule.exclude)
         others = pair_lse(anchors, meta, scale=scale, rule=Rule(exclude=own))
         left = counts.index_select(0, own) - 1

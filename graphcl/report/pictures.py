@@ -61,7 +61,7 @@ def embedding_map(
         clusters: Cluster of each node.
         path: Where to write the PNG.
         title: Above the picture.
-        classes: True class of each node.
+        classes: True class of each node, -1 where there is none.
         seed: Of the choice of nodes.
 
     Shapes:
@@ -96,11 +96,11 @@ def _scatter(axes: Axes, points: npt.NDArray[np.float64], colours: npt.NDArray[n
     names, index = np.unique(colours, return_inverse=True)
     small = len(names) <= NAMED
     size = float(np.clip(6000 / len(points), 1.5, 30))
-    drawn = axes.scatter(points[:, 0], points[:, 1], c=index, s=size, cmap="tab10" if small else "nipy_spectral", linewidths=0,
-                         vmin=0, vmax=9 if small else None)  # fmt: skip
+    palette = {"cmap": "tab10", "vmin": 0, "vmax": NAMED - 1} if small else {"cmap": "nipy_spectral"}
+    drawn = axes.scatter(points[:, 0], points[:, 1], c=index, s=size, linewidths=0, **palette)
     if small:
-        axes.legend(drawn.legend_elements(num=list(range(len(names))))[0], [str(name) for name in names], fontsize=7, frameon=False,
-                    loc="best", markerscale=0.8)  # fmt: skip
+        handles = drawn.legend_elements(num=list(range(len(names))))[0]
+        axes.legend(handles, [str(name) if name >= 0 else "none" for name in names], fontsize=7, frameon=False, markerscale=0.8)
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from torch_geometric.data import Data
 
 from graphcl.report.pictures import embedding_map, loss_curve
@@ -22,6 +23,8 @@ def write_report(run: ClusteringRun, data: Data, folder: RunFolder) -> None:
     with folder.replacing("loss.png") as path:
         loss_curve(first.history_, path, title=f"{name}, seed {first.seed}")
     classes = data.y.cpu().numpy() if "y" in data and data.y is not None and data.y.ndim == 1 else None
+    if classes is not None and "unlabelled" in data:
+        classes = np.where(data.unlabelled.cpu().numpy(), -1, classes)
     with folder.replacing("embedding.png") as path:
         embedding_map(first.embedding_, first.labels_, path, title=f"{name}, seed {first.seed}", classes=classes)
     if run.metrics["metrics"]:

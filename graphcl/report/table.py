@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
@@ -21,13 +22,14 @@ def result_rows(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
 def result_table(metrics: Mapping[str, Any]) -> Table:
     """The same for the terminal, with the protocol in the caption."""
     rows = result_rows(metrics)
-    table = Table(title=f"{metrics['system']} on {metrics['dataset']}", caption=caption(metrics), caption_justify="left")
-    table.add_column("method")
+    title = f"{metrics['system']} on {metrics['dataset']}"
+    table = Table(title=title, caption=caption(metrics), caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method", no_wrap=True)
     names = list(rows[0][1]) if rows else []
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for position, (method, values) in enumerate(rows):
-        table.add_row(method, *(values[name] for name in names), style="bold" if position == 0 else None)
+        table.add_row(method, *(values[name].replace(" ", "") for name in names), style="bold" if position == 0 else None)
     return table
 
 

@@ -70,7 +70,7 @@ def run_clustering(
             seed=seed,
             progress=progress,
         )
-        clusterer.fit(data, observers=[_Log(folder, config, data, seed)])
+        clusterer.fit(data, observers=[_Log(folder, config, data, seed, say)])
         fitted.append(clusterer)
     peak = peak_memory_mb(device)
     first = fitted[0]
@@ -126,11 +126,17 @@ def _protocol(config: RunConfig, fitted: list[GraphClusterer], first: GraphClust
 class _Log:
     """Writes a line per epoch; the first line of the first seed is preceded by what decided the run."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, data: Data, seed: int) -> None:
-        self.folder, self.config, self.data, self.seed = folder, config, data, seed
+    def __init__(self, folder: RunFolder, config: RunConfig, data: Data, seed: int, say: Callable[[str], None]) -> None:
+        self.folder, self.config, self.data, self.seed, self.say = folder, config, data, seed, say
+
+    def on_fit_start(self) -> None:
+        """Says what is trained on, now that nothing was found wrong with it."""
+        provenance = getattr(self.data, "provenance", None)
+        if provenance is not None and self.seed == self.config.seeds[0]:
+            self.say(provenance.summary())
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
-        if not (self.folder.path / "config.yaml").exists():
+        if self.folder.make():
             self._open()
         self.folder.append("metrics.jsonl", {"seed": self.seed, "epoch": epoch, **terms})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from inspect import Parameter, signature
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,31 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.exceptions import NotFittedError
 from torch_geometric.data import Data
 
-from graphcl.errors import InputError
+from graphcl.errors import InputError, unknown_name
 from graphcl.evaluation.clustering import clustering_scores
 from graphcl.evaluation.selection import Prediction, Rule, Selection
-from graphcl.models import find_system
+from graphcl.models import SystemEntry, find_system
 from graphcl.tasks.prepare import check_graph, scored_nodes, with_features
-from graphcl.training import ClusteringSystem, EpochProgress, Observer, Trainer, TrainingConfig, deterministic, seed_everything
+from graphcl.training import (
+    ClusteringSystem,
+    EpochProgress,
+    NonFiniteLossError,
+    Observer,
+    Trainer,
+    TrainingConfig,
+    deterministic,
+    seed_everything,
+)
+from graphcl.training.trainer import REMEDY
+
+
+@runtime_checkable
+class HasFitStart(Protocol):
+    """An observer that does something once everything was accepted."""
+
+    def on_fit_start(self) -> None:
+        """Called before the first epoch and before a progress bar appears."""
+        ...
 
 
 class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -42,7 +62,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         n_clusters_: ``K``.
         features_: ``"given"``, or ``"positional"`` when the graph brought none.
         history_: One mapping of terms per epoch.
-        epoch_: The epoch that speaks, counted from 0; ``label_free_epoch_`` where a label-free stop would have been, or ``None``.
+        epoch_: The epoch that speaks, counted from 0.
+        label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``.
         seconds_: Training time, without evaluation.
         system_: The trained module.
 
@@ -75,7 +96,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             data: Features ``x`` (dense or CSR; positional ones are made where there are none) and ``edge_index``. Not changed.
             y: Not used; scikit-learn's signature has it.
-            observers: Told of every epoch besides our own, a log for example.
+            observers: Told of every epoch besides our own, a log for example; see also `HasFitStart`.
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
@@ -84,16 +105,19 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.n_clusters_ = self._count(data)
         graph, self.features_ = with_features(data)
         graph = graph if graph.x.device == device else graph.clone().to(device)
-        labels = None if self.selection != "oracle" or "y" not in data or data.y is None else data.y.cpu().numpy()
+        labels = None if self.selection != "oracle" or data.y is None or data.y.ndim != 1 else data.y.cpu().numpy()
         scored = scored_nodes(data)
         selection = Selection(self.selection, labels, None if scored is None else scored.cpu().numpy())
         seed_everything(self.seed)
         with deterministic(config.deterministic):
-            system = entry.load()(graph.x.shape[1], self.n_clusters_, **dict(self.params or {})).to(device)
+            system = _build(entry, graph.x.shape[1], self.n_clusters_, dict(self.params or {})).to(device)
             watch = _Watch(system, graph, selection)
             bar = EpochProgress(config.epochs, f"{self.method}, seed {self.seed}") if self.progress else None
             watchers: list[Observer] = [watch, *observers, *([bar] if bar else [])]
             trainer = Trainer(config, watchers)
+            for observer in observers:
+                if isinstance(observer, HasFitStart):
+                    observer.on_fit_start()
             if bar is None:
                 state = trainer.fit(system, graph)
             else:
@@ -152,15 +176,20 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     def _count(self, data: Data) -> int:
         if self.n_clusters is not None:
-            if self.n_clusters < 2 or self.n_clusters > data.num_nodes:
-                raise InputError(f"n_clusters must lie in 2 .. {data.num_nodes}, the number of nodes; got {self.n_clusters}")
+            if self.n_clusters != int(self.n_clusters) or not 2 <= self.n_clusters <= data.num_nodes:
+                raise InputError(
+                    f"n_clusters must be a whole number in 2 .. {data.num_nodes}, the number of nodes; got {self.n_clusters}"
+                )
             return int(self.n_clusters)
         if data.y is None or data.y.ndim != 1:
             raise InputError(
                 "how many clusters? The data has no classes to count, so give n_clusters (on the command line, --k)"
             )
         scored = scored_nodes(data)
-        return len(torch.unique(data.y if scored is None else data.y[scored]))
+        classes = len(torch.unique(data.y if scored is None else data.y[scored]))
+        if classes < 2:
+            raise InputError(f"clusters need at least two classes to be counted, and y has {classes}: give n_clusters instead")
+        return classes
 
 
 class _Watch:
@@ -179,6 +208,15 @@ class _Watch:
         return stop
 
 
+def _build(entry: SystemEntry, in_features: int, n_clusters: int, params: Mapping[str, Any]) -> Any:
+    system = entry.load()
+    keywords = [p.name for p in signature(system).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    for name in params:
+        if name not in keywords:
+            raise unknown_name(f"parameter of {entry.name}", name, keywords)
+    return system(in_features, n_clusters, **params)
+
+
 def _predict_if_ready(system: ClusteringSystem, data: Data) -> Prediction | None:
     system.eval()
     z = system.embed(data)
@@ -186,6 +224,8 @@ def _predict_if_ready(system: ClusteringSystem, data: Data) -> Prediction | None
     if soft is None:
         return None
     confidence, labels = soft.max(1)
+    if not bool(torch.isfinite(confidence).all()):
+        raise NonFiniteLossError(f"the embedding is not finite: training diverged; {REMEDY}")
     return Prediction(labels.cpu().numpy(), confidence.float().cpu().numpy(), z.float().cpu().numpy())
 
 

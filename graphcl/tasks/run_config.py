@@ -15,6 +15,8 @@ from graphcl.models import SystemEntry, find_system
 from graphcl.models.recipes import find_recipe
 from graphcl.training import TrainingConfig
 
+MOST_SEEDS = 1000  # whoever asks for more took the number of runs for the seed
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -84,8 +86,10 @@ def resolve(
         sections[section][1][key] = value
     loop |= {key: value for key, value in (training or {}).items() if value is not None}
     count = protocol.get("seeds", 3) if seeds is None else seeds
-    if count < 1:
-        raise InputError(f"seeds is the number of runs and must be >= 1; got {count}")
+    if not 1 <= count <= MOST_SEEDS:
+        raise InputError(f"seeds is the number of runs and must lie in 1 .. {MOST_SEEDS}; got {count}")
+    if not 0 <= first_seed <= 2**32 - count:
+        raise InputError(f"a seed lies in 0 .. 4294967295; got {first_seed}")
     return RunConfig(
         system=system,
         dataset=dataset,
@@ -126,5 +130,8 @@ def _validate(adapter: TypeAdapter[Any], value: Any, section: str) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):  # our own words already say what was expected and what came
+            raise cause from None
         key = ".".join([section, *(str(part) for part in first["loc"])])
-        raise InputError(f"{key}: {first['msg'].removeprefix('Value error, ')}; got {first['input']!r}") from None
+        raise InputError(f"{key}: {first['msg']}; got {first['input']!r}") from None

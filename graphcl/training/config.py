@@ -45,8 +45,8 @@ class TrainingConfig:
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-            torch.empty(0, device=device)
+            torch.zeros(1, device=device).item()  # a device may exist and still hold no data, as 'meta' does
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].split(". ")[0]
             raise InputError(f"device '{self.device}' cannot be used here ({reason}); try --device cpu") from None
         return device

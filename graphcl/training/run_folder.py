@@ -32,22 +32,46 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._made = self._numbered = False
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {self.path} is a file; name a folder")
         if any((self.path / name).exists() for name in MARKERS):
             raise InputError(f"{self.path} holds a run already; name another folder with --out, or remove it")
-        if not os.access(_nearest_existing(self.path), os.W_OK):
-            raise InputError(f"cannot write to {self.path}; name another folder with --out")
+        nearest = _nearest_existing(self.path)
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise _unwritable(self.path)
 
     @classmethod
     def fresh(cls, parent: str | Path, stem: str) -> RunFolder:
-        """A folder ``parent/stem-DATE-TIME`` that nobody has used yet."""
+        """A folder ``parent/stem-DATE-TIME`` that nobody has used yet; a number is added where that name is taken."""
         base = Path(parent) / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         path, count = base, 1
         while path.exists():
             count += 1
             path = base.with_name(f"{base.name}-{count}")
-        return cls(path)
+        folder = cls(path)
+        folder._numbered = True
+        return folder
+
+    def make(self) -> bool:
+        """Makes the folder, which nothing has done before the first write; ``True`` if it was this call.
+
+        Raises:
+            InputError: It cannot be made.
+        """
+        if self._made:
+            return False
+        wanted, count = self.path, 1
+        while not self._made:
+            try:
+                self.path.mkdir(parents=True, exist_ok=not self._numbered)
+                self._made = True
+            except OSError as error:
+                if not (self._numbered and isinstance(error, FileExistsError)):
+                    raise _unwritable(self.path, error.strerror) from error
+                count += 1  # a run that was started in the same second
+                self.path = wanted.with_name(f"{wanted.name}-{count}")
+        return True
 
     def write_yaml(self, name: str, content: Mapping[str, Any]) -> Path:
         """Writes a mapping as YAML, in its own order."""
@@ -74,7 +98,7 @@ class RunFolder:
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """A path to write to, which takes the place of ``name`` when the block ends well and vanishes when it does not."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         handle, text = tempfile.mkstemp(dir=self.path, prefix=".", suffix=Path(name).suffix)
         os.close(handle)
         temporary = Path(text)
@@ -87,7 +111,7 @@ class RunFolder:
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
         """Adds one JSON line; what is not finite is written as null."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         clean = {key: _finite(value) for key, value in line.items()}
         with (self.path / name).open("a") as file:
             file.write(json.dumps(clean, allow_nan=False) + "\n")
@@ -95,6 +119,10 @@ class RunFolder:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _unwritable(path: Path, reason: str | None = None) -> InputError:
+    return InputError(f"cannot write to {path}{f' ({reason})' if reason else ''}; name another folder with --out")
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -11,12 +11,15 @@ from typing import Protocol
 import torch
 from torch_geometric.data import Data
 
+from graphcl.errors import InputError
 from graphcl.training.config import TrainingConfig
 from graphcl.training.system import HasEpochStart, HasFitEnd, System
 
+REMEDY = "try a smaller lr or a larger temperature, and check the features for extreme values"
+
 
 class NonFiniteLossError(RuntimeError):
-    """Training diverged; the message names the epoch and the term."""
+    """Training diverged; the message names the epoch and what was not finite."""
 
 
 class Observer(Protocol):
@@ -77,23 +80,33 @@ class Trainer:
                 break
         if isinstance(system, HasFitEnd):
             began = time.perf_counter()
-            system.on_fit_end(data)
+            try:
+                system.on_fit_end(data)
+            except InputError as error:
+                raise _astray(state.epoch - 1, error) from error
             state.seconds += time.perf_counter() - began
         return state
 
     def _epoch(self, system: System, data: Data, state: TrainState) -> dict[str, float]:
         system.train()
-        if isinstance(system, HasEpochStart):
-            system.on_epoch_start(state.epoch, data)
-        terms = system.training_step(data)
+        try:
+            if isinstance(system, HasEpochStart):
+                system.on_epoch_start(state.epoch, data)
+            terms = system.training_step(data)
+        except InputError as error:
+            if state.epoch == 0:
+                raise
+            raise _astray(state.epoch, error) from error
         values = {name: float(term.detach()) for name, term in terms.items()}
         bad = sorted((name for name, value in values.items() if not math.isfinite(value)), key=lambda name: name == "loss")
         if bad:  # the parts before the sum: they say where it went wrong
-            raise NonFiniteLossError(
-                f"epoch {state.epoch}: the term '{bad[0]}' is {values[bad[0]]}; "
-                "try a smaller lr or a larger temperature, and check the features for extreme values"
-            )
+            raise NonFiniteLossError(f"epoch {state.epoch}: the term '{bad[0]}' is {values[bad[0]]}; {REMEDY}")
         state.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
+        torch.autograd.backward(terms["loss"])
         state.optimizer.step()
         return values
+
+
+def _astray(epoch: int, error: InputError) -> NonFiniteLossError:
+    """What the first epoch accepted is not the caller's mistake later: the weights have diverged."""
+    return NonFiniteLossError(f"epoch {epoch}: {error}; {REMEDY}")

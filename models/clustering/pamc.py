@@ -62,7 +62,7 @@ class PamC(nn.Module):
         hops: int = 2,
         order: int = 1,
         warmup: int = 50,
-        temperature: float = 0.5,
+        temperature: float = 1.0,
         contrast: float = 1.0,
         self_training: float = 5.0,
         n_init: int = 20,

@@ -1,0 +1,40 @@
+"""Every example runs as a stranger would run it, from another folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+
+
+def run(script: Path, folder: Path) -> str:
+    done = subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_short_and_says_how_to_run_it(script):
+    text = script.read_text()
+    assert len(text.splitlines()) < 80
+    assert f"Run: python examples/{script.name}" in text
+
+
+def test_the_digits_example_beats_kmeans(tmp_path):
+    lines = run(EXAMPLES[0], tmp_path).splitlines()
+    accuracy = {line.split("{")[0].strip(): float(line.split("'acc': '")[1][:5]) for line in lines if "'acc'" in line}
+    assert accuracy["PamC"] >= accuracy["k-means on pixels"]
+    assert accuracy["PamC"] > 0.85
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_csv_example_names_every_character_once(tmp_path):
+    lines = run(EXAMPLES[1], tmp_path).splitlines()
+    assert lines[0].startswith("kept: 77 nodes, 254")
+    sizes = [int(line.split(": ")[1].split()[0]) for line in lines[1:]]
+    assert len(sizes) == 6
+    assert sum(sizes) == 77

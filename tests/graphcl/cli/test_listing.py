@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from graphcl.losses import LOSSES
+from graphcl.models import SYSTEMS
+from graphcl.models.recipes import recipe_names
+
+
+def rows(answer):
+    assert answer.code == 0, answer.err
+    assert answer.err == ""
+    return answer.out.splitlines()
+
+
+def test_systems_have_a_line_each_with_task_and_description(cli):
+    lines = rows(cli("list", "systems"))
+    assert len(lines) == len(SYSTEMS)
+    for line, entry in zip(lines, SYSTEMS.values(), strict=True):
+        assert line.split()[:2] == [entry.name, entry.task]
+        assert line.endswith(entry.description)
+
+
+def test_data_sets_have_a_line_each_with_sizes(cli):
+    lines = rows(cli("list", "datasets"))
+    assert [line.split()[0] for line in lines] == ["digits", "karate", "davis"]
+    assert "1,797 nodes, 12,339 edges, 64 features, 10 classes" in lines[0]
+    assert "features" not in lines[1], "a size of nought is left out"
+
+
+def test_data_sets_under_a_root_are_listed_too(cli, tmp_path):
+    folder = tmp_path / "root" / "citation" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "data.npz").write_bytes(b"not read for a listing")
+    lines = rows(cli("list", "datasets", "--data", tmp_path / "root"))
+    assert lines[-1].split()[:2] == ["mine", "citation"]
+
+
+def test_a_root_that_is_not_there_is_one_line(cli, tmp_path):
+    assert "nothing, which does not exist" in cli("list", "datasets", "--data", "nothing").complaint.replace(
+        " (given as the data root)", ""
+    )
+
+
+def test_losses_have_a_line_each(cli):
+    lines = rows(cli("list", "losses"))
+    assert [line.split()[0] for line in lines] == list(LOSSES)
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+def test_recipes_show_the_command_that_runs_them(cli):
+    lines = rows(cli("list", "recipes"))
+    assert [tuple(line.split()[:2]) for line in lines] == recipe_names()
+    assert all(line.endswith("graphcl run " + " ".join(line.split()[:2])) for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["systems", "datasets", "losses", "recipes"])
+def test_columns_line_up_and_no_line_has_trailing_blanks(cli, kind):
+    lines = rows(cli("list", kind))
+    assert all(line == line.rstrip() for line in lines)
+    first = max(len(line.split("  ")[0]) for line in lines)
+    assert all(line[first : first + 2] == "  " and line[first + 2] != " " for line in lines)

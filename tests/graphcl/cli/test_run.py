@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+FILES = sorted(
+    [
+        "clusters.npy", "config.yaml", "embedding.png", "embeddings.npy", "environment.json", "loss.png", "metrics.json",
+        "metrics.jsonl", "results.md",
+    ]
+)  # fmt: skip
+QUICK = ["--epochs", "3", "--seeds", "1", "--device", "cpu", "--set", "warmup=2", "--set", "hidden=8", "--set", "n_init=2"]
+
+
+def test_a_run_writes_its_folder_and_prints_the_table(cli, tmp_path):
+    answer = cli("run", "pamc", "karate", *QUICK, "--out", "r")
+    assert answer.code == 0, answer.err
+    assert answer.paths == ["r", *(f"r/{name}" for name in FILES)]
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    for name in ("pamc", "kmeans-raw", "kmeans-filtered-2"):
+        scores = metrics["metrics"] if name == "pamc" else metrics["baselines"][name]
+        (line,) = [line for line in answer.out.splitlines() if line.split()[:1] == [name] and "on" not in line.split()]
+        assert line.split()[1:] == [f"{value['mean']:.4f}" for value in scores.values()]
+    assert yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())["training"]["epochs"] == 3
+    assert answer.out.splitlines()[-1] == "run folder: r"
+    assert "karate (embedded): 34 nodes" in answer.err.splitlines()[0]
+
+
+def test_the_words_on_the_command_line_reach_the_run(cli, tmp_path):
+    cli("run", "pamc", "karate", *QUICK, "--set", "model.temperature=0.25", "--selection", "oracle", "--seeds", 2, "--out", "r")
+    config = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
+    assert config["model"]["temperature"] == 0.25
+    assert config["seeds"] == [0, 1], "the last of two --seeds holds"
+    assert config["selection"] == "oracle"
+
+
+def test_oracle_is_stamped_on_the_screen_and_in_every_file_with_numbers(cli, tmp_path):
+    answer = cli("run", "pamc", "karate", *QUICK, "--selection", "oracle", "--out", "r")
+    assert "STAMPED oracle: the epoch was chosen by the true labels" in " ".join(answer.out.split())
+    assert "STAMPED oracle" in (tmp_path / "r" / "results.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["protocol"]["stamp"].startswith("oracle")
+
+
+def test_the_same_command_gives_the_same_bits(cli, tmp_path):
+    for name in ("a", "b"):
+        assert cli("run", "pamc", "karate", *QUICK, "--out", name).code == 0
+    for name in ("clusters.npy", "embeddings.npy", "metrics.jsonl", "config.yaml"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_data_set_under_a_root_is_found_and_named_with_its_domain(cli, tmp_path):
+    folder = tmp_path / "root" / "citation" / "mine"
+    folder.mkdir(parents=True)
+    ring = np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+    np.savez(folder / "data.npz", edge_index=ring, x=np.eye(6, dtype=np.float32), y=np.arange(6) // 3)
+    answer = cli("run", "pamc", "mine", *QUICK, "--data", tmp_path / "root", "--out", "r")
+    assert answer.code == 0, answer.err
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["dataset"] == "citation/mine"
+
+
+def test_print_config_prints_yaml_and_trains_nothing(cli):
+    answer = cli("run", "--print-config", "--epochs", 7, "--set", "temperature=0.25")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert answer.paths == []
+    config = yaml.safe_load(answer.out)
+    assert (config["system"], config["dataset"], config["seeds"]) == ("pamc", "digits", [0, 1, 2])
+    assert config["training"]["epochs"] == 7
+    assert config["model"]["temperature"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["pmac"], ["unknown system 'pmac'; did you mean pamc?"]),
+        (["pamc", "karatee"], ["unknown data set 'karatee'; did you mean karate", "--data ROOT"]),
+        (["pamc", "karate", "--data", "nowhere"], ["nowhere", "does not exist"]),
+        (["pamc", "karate", "--set", "temprature=1"], ["unknown key 'temprature'; did you mean temperature"]),
+        (["pamc", "karate", "--set", "temperature"], ["--set expects key=value"]),
+        (["pamc", "karate", "--set", "temperature=-1"], ["temperature must be > 0", "got -1"]),
+        (["pamc", "karate", "--set", "temperature=nan"], ["temperature must be > 0", "got nan"]),
+        (["pamc", "karate", "--set", "temperature=warm"], ["model.temperature", "valid number", "got 'warm'"]),
+        (["pamc", "karate", "--set", "hops=-1"], ["hops must be >= 0; got -1"]),
+        (["pamc", "karate", "--set", "lr=1e999"], ["lr must be > 0; got inf"]),
+        (["pamc", "karate", "--epochs", "0"], ["epochs must be >= 1; got 0"]),
+        (["pamc", "karate", "--seeds", "0"], ["seeds", "1 .. 1000", "got 0"]),
+        (["pamc", "karate", "--seeds", "20240101"], ["number of runs", "got 20240101"]),
+        (["pamc", "karate", "--selection", "best"], ["'last', 'label_free' or 'oracle'", "got 'best'"]),
+        (["pamc", "karate", "--device", "quark"], ["device 'quark' cannot be used here", "try --device cpu"]),
+        (["pamc", "karate", "--device", "cuda:77"], ["device 'cuda:77' cannot be used here"]),
+        (["pamc", "karate", "--device", "meta"], ["device 'meta' cannot be used here"]),
+        (["pamc", "davis"], ["how many clusters?"]),
+        (["pamc", "davis", "--selection", "oracle"], ["how many clusters?"]),
+    ],
+)
+@pytest.mark.parametrize("out", [[], ["--out", "r"]])
+def test_what_cannot_be_run_is_one_line_and_leaves_nothing(cli, arguments, words, out):
+    answer = cli("run", *arguments, *out)
+    for word in words:
+        assert word in answer.complaint
+    assert answer.paths == []
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_was(cli, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "metrics.json").write_text("mine")
+    answer = cli("run", "pamc", "karate", *QUICK, "--out", "r")
+    assert answer.complaint == "r holds a run already; name another folder with --out, or remove it"
+    assert answer.paths == ["r", "r/metrics.json"]
+    assert (tmp_path / "r" / "metrics.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["f", "f/r"])
+def test_a_file_in_the_way_is_one_line(cli, tmp_path, out):
+    (tmp_path / "f").write_text("mine")
+    answer = cli("run", "pamc", "karate", *QUICK, "--out", out)
+    assert out in answer.complaint
+    assert "name a" in answer.complaint
+    assert answer.paths == ["f"]

@@ -1,0 +1,258 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcl.errors import InputError
+from graphcl.kernels import Adjacency
+from graphcl.losses import PairLoss, check_temperature, coupled, decoupled
+from graphcl.negatives import Exact, MetaNode
+
+F64 = torch.float64
+
+
+def views(n, d, seed=0):
+    torch.manual_seed(seed)
+    return torch.randn(n, d, dtype=F64), torch.randn(n, d, dtype=F64)
+
+
+def one_way(z1, z2, link, temperature, similarity):
+    """Both links by dense softmax algebra."""
+    if similarity == "cosine":
+        z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    logits = z1 @ z2.T / temperature
+    others = logits.masked_fill(torch.eye(len(z1), dtype=torch.bool), -torch.inf).logsumexp(1)
+    everybody = logits.logsumexp(1)
+    return ((everybody if link is coupled else others) - logits.diagonal()).mean()
+
+
+def path_graph(n=5, normalize="row"):
+    """A path, and one node that nobody knows."""
+    edges = torch.tensor([[i, i + 1] for i in range(n - 2)]).T
+    return Adjacency.from_edge_index(torch.cat([edges, edges.flip(0)], 1), n, normalize=normalize, self_loops=False).to(
+        dtype=F64
+    )
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (7, 5), (31, 8)])
+@pytest.mark.parametrize("link", [coupled, decoupled])
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("temperature", [0.1, 2.0])
+def test_both_directions_match_the_dense_formula(n, d, link, similarity, temperature):
+    z1, z2 = views(n, d)
+    there, back = (one_way(*pair, link, temperature, similarity) for pair in ((z1, z2), (z2, z1)))
+    for symmetric, want in (("off", there), ("sum", there + back), ("mean", (there + back) / 2)):
+        loss = PairLoss(link, temperature=temperature, similarity=similarity, symmetric=symmetric)
+        torch.testing.assert_close(loss(z1, z2), want)
+
+
+@pytest.mark.parametrize("link", [coupled, decoupled])
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("negatives", [None, MetaNode(torch.tensor([0, 2, 2, 0, 2]), 3)], ids=repr)
+def test_gradients_are_right(link, similarity, negatives):
+    loss = PairLoss(link, similarity=similarity, negatives=negatives)
+    assert torch.autograd.gradcheck(loss, tuple(z.requires_grad_() for z in views(5, 4)))
+
+
+@pytest.mark.parametrize("symmetric", ["mean", "sum", "off"])
+def test_one_tensor_as_both_views_is_two_equal_views(symmetric):
+    z = views(7, 3)[0].requires_grad_()
+    loss = PairLoss(decoupled, symmetric=symmetric)
+    twin = z.detach().clone().requires_grad_()
+    same, apart = loss(z, z), loss(z, twin)
+    torch.testing.assert_close(same, apart)
+    (grad,) = torch.autograd.grad(same, z)
+    torch.testing.assert_close(grad, sum(torch.autograd.grad(apart, (z, twin))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 12), d=st.integers(1, 5), seed=st.integers(0, 2**16))
+def test_the_order_of_nodes_a_rotation_the_length_of_rows_and_a_swap_of_views_do_not_matter(n, d, seed):
+    z1, z2 = views(n, d, seed)
+    loss = PairLoss(temperature=0.3)
+    value = loss(z1, z2)
+    order = torch.randperm(n)
+    torch.testing.assert_close(loss(z1[order], z2[order]), value)
+    turn = torch.linalg.qr(torch.randn(d, d, dtype=F64)).Q
+    torch.testing.assert_close(loss(z1 @ turn, z2 @ turn), value)
+    torch.testing.assert_close(loss(z1 * (torch.rand(n, 1, dtype=F64) + 0.1), 7 * z2), value)
+    torch.testing.assert_close(loss(z2, z1), value)
+
+
+def test_dot_similarity_takes_the_rows_as_they_are():
+    z1, z2 = views(7, 3)
+    loss = PairLoss(similarity="dot", temperature=1.0)
+    unit = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    torch.testing.assert_close(loss(*unit), PairLoss(temperature=1.0)(z1, z2))
+    assert not torch.isclose(loss(z1, z2), loss(2 * z1, z2))
+    torch.testing.assert_close(loss(2 * z1, z2), PairLoss(similarity="dot", temperature=0.5)(z1, z2))
+
+
+def test_a_row_of_zeros_is_similar_to_nobody_and_gets_no_gradient():
+    z1, z2 = views(5, 3)
+    z1[2] = 0
+    z1.requires_grad_()
+    loss = PairLoss(temperature=0.5, symmetric="off")
+    out = loss(z1, z2)
+    rest = [0, 1, 3, 4]
+    logits = 2 * F.normalize(z1.detach()[rest], dim=1) @ F.normalize(z2, dim=1).T
+    want = (logits.logsumexp(1) - logits[torch.arange(4), torch.tensor(rest)]).sum() + math.log(5)
+    torch.testing.assert_close(out, want / 5)
+    out.backward()
+    assert torch.count_nonzero(z1.grad[2]) == 0
+    assert (z1.grad[rest].abs() < 10).all()
+    assert (z1.grad[rest] != 0).all()
+
+
+def test_the_gradient_is_orthogonal_to_the_row_under_cosine():
+    z1, z2 = views(7, 3)
+    z1.requires_grad_()
+    PairLoss()(z1, z2).backward()
+    torch.testing.assert_close((z1.grad * z1).sum(1), torch.zeros(7, dtype=F64))
+
+
+@pytest.mark.parametrize("gap", [0.5, -0.5])
+def test_a_small_temperature_gives_the_hinge_of_the_hardest_negative(gap):
+    # Cosines 0.6 with the positive and 0.6 + gap, clipped to 1, with the only negative.
+    negative = min(0.6 + gap, 1.0)
+    z1 = torch.tensor([[1.0, 0], [1, 0]], dtype=F64)
+    z2 = torch.tensor([[0.6, 0.8], [negative, math.sqrt(1 - negative**2)]], dtype=F64)
+    t = 1e-4
+    loss = PairLoss(temperature=t, symmetric="off")(z1, z2)
+    # One anchor's positive is the other's negative.
+    assert t * loss.item() == pytest.approx(abs(negative - 0.6) / 2, abs=1e-9)
+
+
+def test_a_large_temperature_gives_a_linear_loss():
+    z1, z2 = views(7, 3)
+    t = 1e5
+    similarity = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T
+    want = math.log(7) + (similarity.mean(1) - similarity.diagonal()).mean() / t
+    torch.testing.assert_close(PairLoss(temperature=t, symmetric="off")(z1, z2), want, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_the_smallest_temperature_stays_finite(dtype):
+    z1, z2 = (z.to(dtype).requires_grad_() for z in views(7, 3))
+    for link in (coupled, decoupled):
+        value = PairLoss(link, temperature=1e-4)(z1, z2)
+        assert value.isfinite()
+        assert all(g.isfinite().all() for g in torch.autograd.grad(value, (z1, z2)))
+
+
+def test_single_precision_is_within_a_hundred_thousandth():
+    z1, z2 = views(67, 8)
+    for link in (coupled, decoupled):
+        loss = PairLoss(link, temperature=0.1)
+        torch.testing.assert_close(loss(z1.float(), z2.float()).double(), loss(z1, z2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_graph_of_positives_averages_the_logits_of_its_powers(order):
+    adj, (z1, z2) = path_graph(6), views(6, 3)
+    dense = adj.to_dense()
+    weights = sum(torch.linalg.matrix_power(dense, power) for power in range(1, order + 1)) / order
+    logits = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T / 0.4
+    others = logits.masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf).logsumexp(1)
+    want = (others - (weights * logits).sum(1))[:5].mean()  # the sixth node has nobody to agree with
+    loss = PairLoss(decoupled, temperature=0.4, symmetric="off")
+    torch.testing.assert_close(loss(z1, z2, positives=adj, order=order), want)
+
+
+def test_gradients_with_a_graph_are_right():
+    adj, loss = path_graph(5), PairLoss(decoupled, symmetric="off")
+    z = views(5, 3)[0].requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: loss(z, z, positives=adj, order=2), (z,))
+
+
+def test_a_loss_is_a_module_without_parameters_that_prints_what_it_is():
+    loss = PairLoss(decoupled, temperature=0.25, negatives=MetaNode(torch.zeros(2, dtype=torch.int64), 1))
+    assert list(loss.parameters()) == []
+    assert repr(loss) == "PairLoss(decoupled, temperature=0.25, negatives=MetaNode(num_clusters=1))"
+    assert isinstance(PairLoss().negatives, Exact)
+    assert "coupled, temperature=0.5, negatives=Exact()" in repr(PairLoss())
+
+
+def test_any_function_of_two_vectors_is_a_link():
+    z1, z2 = views(5, 3)
+    logits = 2 * F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T
+    others = logits.masked_fill(torch.eye(5, dtype=torch.bool), -torch.inf).logsumexp(1)
+    loss = PairLoss(lambda positive, log_z: (log_z - positive).square(), symmetric="off")
+    torch.testing.assert_close(loss(z1, z2), (others - logits.diagonal()).square().mean())
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.5, math.nan, math.inf])
+def test_a_temperature_that_does_not_divide_is_refused(temperature):
+    with pytest.raises(InputError, match=f"temperature must be > 0, since it divides the similarity; got {temperature}"):
+        check_temperature(temperature)
+    with pytest.raises(InputError, match="temperature must be > 0"):
+        PairLoss(temperature=temperature)
+
+
+def test_a_temperature_below_the_limit_is_refused_and_the_limit_taken():
+    with pytest.raises(InputError, match=r"at least 0.0001; got 9e-05"):
+        check_temperature(9e-5)
+    assert check_temperature(1e-4) == 1e-4
+
+
+def test_unknown_options_are_named():
+    with pytest.raises(InputError, match="similarity must be 'cosine' or 'dot'; got 'euclid'"):
+        PairLoss(similarity="euclid")
+    with pytest.raises(InputError, match="symmetric must be 'mean', 'sum' or 'off'; got 'both'"):
+        PairLoss(symmetric="both")
+
+
+@pytest.mark.parametrize(("one", "two"), [((5, 3), (4, 3)), ((5, 3), (5, 2)), ((5,), (5,)), ((2, 5, 3), (2, 5, 3))])
+def test_views_of_other_shapes_are_named_with_the_usual_cause(one, two):
+    with pytest.raises(InputError, match="did an augmenter drop nodes") as error:
+        PairLoss()(torch.ones(one), torch.ones(two))
+    assert f"got {one} and {two}" in str(error.value)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_single_row_has_no_negatives(n):
+    with pytest.raises(InputError, match=f"at least 2 rows, or there are no negatives; got {n}"):
+        PairLoss()(torch.ones(n, 3), torch.ones(n, 3))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_value_that_is_not_finite_is_located(bad, which):
+    pair = list(views(5, 3))
+    pair[which][3, 1] = bad
+    with pytest.raises(InputError, match=f"z{which + 1} has a value that is not finite in row 3"):
+        PairLoss()(*pair)
+
+
+def test_views_of_other_types_are_named():
+    with pytest.raises(InputError, match="one floating type and device"):
+        PairLoss()(torch.ones(3, 2), torch.ones(3, 2, dtype=F64))
+
+
+def test_a_graph_wants_the_decoupled_link():
+    z = views(5, 3)[0]
+    with pytest.raises(InputError, match="goes with the decoupled link"):
+        PairLoss(coupled)(z, z, positives=path_graph(5))
+
+
+def test_a_graph_of_other_nodes_is_named():
+    z = views(5, 3)[0]
+    with pytest.raises(InputError, match="positives speak of 6 nodes, the embeddings of 5"):
+        PairLoss(decoupled)(z, z, positives=path_graph(6))
+
+
+def test_a_graph_without_edges_is_named():
+    z = views(5, 3)[0]
+    empty = Adjacency.from_edge_index(torch.zeros(2, 0, dtype=torch.int64), 5, normalize="row", self_loops=False)
+    with pytest.raises(InputError, match="no node has a positive: the graph has no edges"):
+        PairLoss(decoupled)(z, z, positives=empty.to(dtype=F64))
+
+
+@pytest.mark.parametrize("order", [0, -1])
+def test_an_order_below_one_is_refused(order):
+    z = views(5, 3)[0]
+    with pytest.raises(InputError, match=f"order must be >= 1, the hops that positives reach; got {order}"):
+        PairLoss(decoupled)(z, z, positives=path_graph(5), order=order)

@@ -1,0 +1,203 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphcl.errors import InputError
+from graphcl.kernels import Columns, Rule, pair_lse
+from graphcl.negatives import Exact, MetaNode
+
+F64 = torch.float64
+# Golden vectors: log-partition of the first row of A over B, rows of unit length, temperature 0.5.
+A = F.normalize(torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]], dtype=F64), dim=1)
+B = F.normalize(torch.tensor([[2, 1, 0], [1, 2, 0], [0, 1, 2], [1, 1, 2]], dtype=F64), dim=1)
+
+
+def unit(n, d, seed=0):
+    torch.manual_seed(seed)
+    return F.normalize(torch.randn(n, d, dtype=F64), dim=1)
+
+
+def by_hand(a, z, assignment, scale, exclude=None):
+    """Sum over clusters with the means recomputed from the members that each anchor has."""
+    rows = []
+    for i in range(len(a)):
+        keep = torch.ones(len(z), dtype=torch.bool)
+        if exclude is not None:
+            keep[exclude[i]] = False
+        terms = []
+        for cluster in assignment.unique():
+            members = z[keep & (assignment == cluster)]
+            if len(members):
+                terms.append(scale * (a[i] @ members.mean(0)) + math.log(len(members)))
+        rows.append(torch.stack(terms).logsumexp(0))
+    return torch.stack(rows)
+
+
+def test_golden_value_of_the_mean_proxy_and_of_the_exact_sum():
+    proxy = MetaNode(torch.tensor([0, 0, 1, 1]), 2).log_z(A[:1], B, scale=2.0, rule=Rule())
+    assert proxy.item() == pytest.approx(2.3664037562, abs=1e-9)
+    assert Exact().log_z(A[:1], B, scale=2.0, rule=Rule()).item() == pytest.approx(2.4588268720, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m", "d", "k"), [(1, 1, 1, 1), (7, 5, 3, 2), (13, 31, 4, 5)])
+def test_it_is_the_formula_over_sizes_and_means(n, m, d, k):
+    a, z = unit(n, d), unit(m, d, seed=1)
+    assignment = torch.randint(k, (m,))
+    out = MetaNode(assignment, k).log_z(a, z, scale=1.7, rule=Rule())
+    torch.testing.assert_close(out, by_hand(a, z, assignment, 1.7))
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 20.0])
+def test_it_is_exact_when_all_members_of_each_cluster_agree(scale):
+    assignment = torch.tensor([0, 2, 2, 1, 0, 2, 1, 2, 0, 1, 2])
+    z = unit(3, 4)[assignment]
+    for rule in (Rule(), Rule(torch.arange(11))):
+        out = MetaNode(assignment, 3).log_z(z, z, scale=scale, rule=rule)
+        torch.testing.assert_close(out, Exact().log_z(z, z, scale=scale, rule=rule))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 25),
+    d=st.integers(1, 6),
+    k=st.integers(1, 6),
+    scale=st.floats(0.1, 10),
+    excluding=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_it_never_exceeds_the_exact_value_and_misses_it_by_no_more_than_hoeffding_allows(n, d, k, scale, excluding, seed):
+    z, a = unit(n, d, seed), unit(n, d, seed + 1)
+    assignment = torch.randint(k, (n,))
+    rule = Rule(torch.arange(n)) if excluding else Rule()
+    gap = Exact().log_z(a, z, scale=scale, rule=rule) - MetaNode(assignment, k).log_z(a, z, scale=scale, rule=rule)
+    assert (gap >= -1e-10).all()
+    similarity = a @ z.T
+    spread = [similarity[:, assignment == c].aminmax(dim=1) for c in assignment.unique()]
+    widest = torch.stack([extremes.max - extremes.min for extremes in spread]).amax(0)
+    assert (gap <= scale**2 * widest**2 / 8 + 1e-10).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_a_cluster_for_every_node_is_exact_for_any_data(n):
+    a, z = unit(n, 3), unit(n, 3, seed=1)
+    out = MetaNode(torch.randperm(n), n).log_z(a, z, scale=5.0, rule=Rule())
+    torch.testing.assert_close(out, Exact().log_z(a, z, scale=5.0, rule=Rule()))
+    rule = Rule(torch.arange(n))
+    if n > 1:
+        out = MetaNode(torch.arange(n), n).log_z(a, z, scale=5.0, rule=rule)
+        torch.testing.assert_close(out, Exact().log_z(a, z, scale=5.0, rule=rule))
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(2, 20), k=st.integers(1, 6), seed=st.integers(0, 2**16))
+def test_leaving_a_node_out_is_taking_the_means_without_it(n, k, seed):
+    z = unit(n, 3, seed)
+    assignment, exclude = torch.randint(k, (n,)), torch.randint(n, (n,))
+    out = MetaNode(assignment, k).log_z(z, z, scale=2.5, rule=Rule(exclude))
+    torch.testing.assert_close(out, by_hand(z, z, assignment, 2.5, exclude))
+
+
+def test_anchors_need_not_be_as_many_as_candidates():
+    a, z = unit(3, 4), unit(8, 4, seed=1)
+    assignment, exclude = torch.tensor([0, 1, 1, 0, 2, 1, 0, 1]), torch.tensor([4, 7, 0])
+    out = MetaNode(assignment, 3).log_z(a, z, scale=1.0, rule=Rule(exclude))
+    torch.testing.assert_close(out, by_hand(a, z, assignment, 1.0, exclude))
+
+
+def test_a_cluster_of_one_disappears_for_its_member():
+    z = unit(5, 3)
+    assignment = torch.tensor([0, 0, 1, 0, 0])
+    out = MetaNode(assignment, 2).log_z(z, z, scale=2.0, rule=Rule(torch.arange(5)))
+    rest = z[[0, 1, 3, 4]]
+    torch.testing.assert_close(out[2], 2 * z[2] @ rest.mean(0) + math.log(4))
+    torch.testing.assert_close(out[0], by_hand(z, z, assignment, 2.0, torch.arange(5))[0])
+
+
+@pytest.mark.parametrize("empty", [[0], [2], [4], [0, 2, 4]])
+@pytest.mark.parametrize("excluding", [False, True])
+def test_empty_clusters_are_skipped_wherever_they_are(empty, excluding):
+    used = torch.tensor([c for c in range(5) if c not in empty])
+    dense = torch.arange(9) % len(used)
+    rule = Rule(torch.arange(9)) if excluding else Rule()
+    results = []
+    for negatives in (MetaNode(used[dense], 5), MetaNode(dense, len(used))):
+        z = unit(9, 3).requires_grad_()
+        out = negatives.log_z(z, z, scale=2.0, rule=rule)
+        results.append((out, *torch.autograd.grad(out.sum(), z)))
+    for with_empty, without in zip(*results, strict=True):
+        assert with_empty.isfinite().all()
+        torch.testing.assert_close(with_empty, without)
+
+
+def test_one_cluster_is_the_mean_of_all():
+    z = unit(7, 3)
+    out = MetaNode(torch.zeros(7, dtype=torch.int64), 1).log_z(z, z, scale=2.0, rule=Rule())
+    torch.testing.assert_close(out, 2 * z @ z.mean(0) + math.log(7))
+    others = MetaNode(torch.zeros(7, dtype=torch.int64), 1).log_z(z, z, scale=2.0, rule=Rule(torch.arange(7)))
+    torch.testing.assert_close(others, 2 * (z * (z.sum(0) - z) / 6).sum(1) + math.log(6))
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 20), k=st.integers(1, 7), seed=st.integers(0, 2**16))
+def test_names_of_clusters_order_of_nodes_and_rotations_do_not_matter(n, k, seed):
+    z = unit(n, 4, seed)
+    assignment, rule = torch.randint(k, (n,)), Rule(torch.arange(n))
+    out = MetaNode(assignment, k).log_z(z, z, scale=3.0, rule=rule)
+    renamed = torch.randperm(k)[assignment]
+    torch.testing.assert_close(MetaNode(renamed, k).log_z(z, z, scale=3.0, rule=rule), out)
+    order = torch.randperm(n)
+    torch.testing.assert_close(MetaNode(assignment[order], k).log_z(z[order], z[order], scale=3.0, rule=rule), out[order])
+    turn = torch.linalg.qr(torch.randn(4, 4, dtype=F64)).Q
+    torch.testing.assert_close(MetaNode(assignment, k).log_z(z @ turn, z @ turn, scale=3.0, rule=rule), out)
+
+
+@pytest.mark.parametrize("excluding", [False, True])
+def test_gradients_reach_anchors_candidates_and_scale(excluding):
+    # Cluster 1 is empty and cluster 3 has one member.
+    assignment, rule = torch.tensor([0, 0, 2, 3, 2, 2]), Rule(torch.arange(6) if excluding else None)
+    inputs = tuple(t.requires_grad_() for t in (unit(6, 3), unit(6, 3, seed=1), torch.tensor(2.0, dtype=F64)))
+    negatives = MetaNode(assignment, 4)
+    assert torch.autograd.gradcheck(lambda a, z, s: negatives.log_z(a, z, scale=s, rule=rule), inputs)
+    same = unit(6, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: negatives.log_z(z, z, scale=2.0, rule=rule), (same,))
+
+
+def test_members_share_the_gradient_of_their_mean():
+    a, z = unit(4, 3), unit(6, 3, seed=1).requires_grad_()
+    assignment = torch.tensor([0, 0, 1, 1, 1, 0])
+    MetaNode(assignment, 2).log_z(a, z, scale=2.0, rule=Rule()).sum().backward()
+    for cluster in (0, 1):
+        members = z.grad[assignment == cluster]
+        torch.testing.assert_close(members, members[:1].expand_as(members))
+
+
+def test_far_fewer_than_all_pairs_are_met(monkeypatch):
+    seen = []
+
+    def spy(a, columns: Columns, **options):
+        seen.append(len(columns.z))
+        return pair_lse(a, columns, **options)
+
+    monkeypatch.setattr("graphcl.negatives.meta_node.pair_lse", spy)
+    z = unit(50, 3)
+    for rule in (Rule(), Rule(torch.arange(50))):
+        MetaNode(torch.arange(50) % 4, 4).log_z(z, z, scale=1.0, rule=rule)
+    assert seen == [4, 4]
+
+
+def test_an_assignment_of_another_batch_is_named():
+    with pytest.raises(InputError, match=r"names \(5,\) candidates but there are 4: was it made for another batch\?"):
+        MetaNode(torch.zeros(5, dtype=torch.int64), 1).log_z(torch.ones(4, 2), torch.ones(4, 2), scale=1.0, rule=Rule())
+
+
+def test_a_cluster_out_of_range_is_named():
+    with pytest.raises(InputError, match=r"must lie in 0 .. 1; got 0 .. 2"):
+        MetaNode(torch.tensor([0, 1, 2]), 2).log_z(torch.ones(3, 2), torch.ones(3, 2), scale=1.0, rule=Rule())
+
+
+def test_it_prints_its_number_of_clusters():
+    assert repr(MetaNode(torch.zeros(3, dtype=torch.int64), 4)) == "MetaNode(num_clusters=4)"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from graphcl.report import result_markdown, run_report, write_report
+from graphcl.tasks import ClusteringRun
+from graphcl.training import RunFolder
+
+
+@pytest.fixture
+def run(metrics):
+    first = SimpleNamespace(
+        seed=3,
+        history_=[{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": 1.0, "changed": 0.5}],
+        embedding_=np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32),
+        labels_=np.arange(8) % 2,
+    )
+    return ClusteringRun(metrics(), first)
+
+
+def names(path):
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_two_pictures_and_a_table_are_added(run, tmp_path):
+    write_report(run, Data(y=torch.arange(8) % 3), RunFolder(tmp_path))
+    assert names(tmp_path) == ["embedding.png", "loss.png", "results.md"]
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == result_markdown(run.metrics)
+
+
+def test_without_scores_there_is_no_table(run, tmp_path):
+    bare = ClusteringRun({**run.metrics, "metrics": {}, "baselines": {}}, run.first)
+    write_report(bare, Data(), RunFolder(tmp_path))
+    assert names(tmp_path) == ["embedding.png", "loss.png"]
+
+
+@pytest.mark.parametrize(
+    ("data", "classes"),
+    [
+        (Data(), None),
+        (Data(y=torch.zeros(8, 2)), None),
+        (Data(y=torch.arange(8)), list(range(8))),
+        (Data(y=torch.arange(8), unlabelled=torch.arange(8) < 2), [-1, -1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_the_map_shows_classes_where_nodes_have_one(run, tmp_path, monkeypatch, data, classes):
+    seen = []
+
+    def draw(embedding, clusters, path, *, title, classes):
+        seen.append((title, None if classes is None else classes.tolist()))
+
+    monkeypatch.setattr(run_report, "embedding_map", draw)
+    write_report(run, data, RunFolder(tmp_path))
+    assert seen == [("pamc on citation/cora, seed 3", classes)]
+
+
+def test_a_picture_that_fails_leaves_no_piece_of_it(run, tmp_path, monkeypatch):
+    def fail(*args, **more):
+        raise KeyError
+
+    monkeypatch.setattr(run_report, "embedding_map", fail)
+    with pytest.raises(KeyError):
+        write_report(run, Data(), RunFolder(tmp_path))
+    assert names(tmp_path) == ["loss.png"]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from graphcl.evaluation.selection import STAMP
+from graphcl.report import caption, result_markdown, result_rows, result_table
+
+
+def shown(metrics, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(result_table(metrics))
+    return console.file.getvalue()
+
+
+def test_the_system_comes_first_and_the_anchors_follow(metrics):
+    rows = result_rows(metrics())
+    assert [name for name, _ in rows] == ["pamc", "kmeans-raw", "kmeans-filtered-2"]
+    assert rows[0][1] == {"acc": "0.7500 ± 0.0125", "nmi": "0.3750 ± 0.0125"}
+    assert rows[1][1]["acc"] == "0.5000 ± 0.0125"
+
+
+def test_one_seed_has_no_deviation(metrics):
+    assert result_rows(metrics(seeds=1))[0][1]["acc"] == "0.7500"
+
+
+def test_without_scores_there_are_no_rows(metrics):
+    content = {**metrics(), "metrics": {}, "baselines": {}}
+    assert result_rows(content) == []
+    assert "| method |" in result_markdown(content)
+
+
+def test_the_terminal_shows_every_figure_of_every_method_on_one_line_each(metrics):
+    content = metrics()
+    text = shown(content)
+    assert "pamc on citation/cora" in text
+    for name, values in result_rows(content):
+        (line,) = [line for line in text.splitlines() if line.split()[:1] == [name] and "on" not in line.split()]
+        assert line.split()[1:] == [value.replace(" ", "") for value in values.values()]
+
+
+def test_four_metrics_over_several_seeds_fit_eighty_columns(metrics):
+    content = metrics()
+    for scores in (content["metrics"], *content["baselines"].values()):
+        scores |= {"ari": scores["acc"], "f1": scores["nmi"]}
+    text = shown(content)
+    assert "…" not in text
+    assert text.count("0.7500±0.0125") == 2
+    assert "kmeans-filtered-2" in text
+
+
+def test_markdown_is_a_table_with_the_same_figures(metrics):
+    content = metrics()
+    lines = result_markdown(content).splitlines()
+    assert lines[0] == "# pamc on citation/cora"
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert table[0] == ["method", "acc", "nmi"]
+    assert table[1] == ["---", "---:", "---:"]
+    assert table[2:] == [[name, *values.values()] for name, values in result_rows(content)]
+    assert lines[-1] == caption(content)
+
+
+def test_the_caption_says_how_the_numbers_came_about(metrics):
+    want = "mean ± std over 2 seeds, selection: last, K = 7, training 12.3 s a seed, peak memory 612 MB"
+    assert caption(metrics()) == want
+    assert caption(metrics(seeds=1)).startswith("one seed, ")
+
+
+def test_positional_features_are_mentioned(metrics):
+    assert "positional features (the graph brought none)" in caption(metrics(features="positional"))
+
+
+@pytest.mark.parametrize("render", [shown, result_markdown])
+def test_oracle_is_stamped_wherever_the_numbers_go(metrics, render):
+    stamped = " ".join(render(metrics(selection="oracle", stamp=STAMP)).split())
+    assert "selection: oracle" in stamped
+    assert f"STAMPED {STAMP}" in stamped
+    assert "STAMPED" not in render(metrics())

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from graphcl import datasets
+from graphcl.errors import InputError
+from graphcl.evaluation import METRICS, clustering_scores
+from graphcl.evaluation.selection import STAMP
+from graphcl.tasks import run_clustering
+from graphcl.training import NonFiniteLossError, RunFolder
+
+FILES = ["clusters.npy", "config.yaml", "embeddings.npy", "environment.json", "metrics.json", "metrics.jsonl"]
+
+
+def start(config, data, path, **more):
+    return run_clustering(config, data, RunFolder(path), **more)
+
+
+def names(path):
+    return sorted(entry.name for entry in path.iterdir())
+
+
+@pytest.fixture
+def done(run_config, planted, tmp_path):
+    config, data = run_config(), planted()
+    path = tmp_path / "run"
+    run = start(config, data, path)
+    return SimpleNamespace(
+        config=config, data=data, path=path, run=run, metrics=json.loads((path / "metrics.json").read_text())
+    )
+
+
+def test_the_folder_holds_exactly_what_is_promised(done):
+    assert names(done.path) == FILES
+
+
+def test_metrics_json_has_its_shape(done):
+    metrics = done.metrics
+    assert list(metrics) == [
+        "system", "dataset", "protocol", "seeds", "metrics", "baselines", "seconds", "peak_memory_mb",
+    ]  # fmt: skip
+    assert (metrics["system"], metrics["dataset"], metrics["seeds"]) == ("pamc", "planted", [0, 1])
+    assert list(metrics["metrics"]) == list(METRICS)
+    assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-2"]
+    for scores in (metrics["metrics"], *metrics["baselines"].values()):
+        for value in scores.values():
+            assert set(value) == {"mean", "std", "values"}
+            assert len(value["values"]) == 2
+            assert value["mean"] == pytest.approx(np.mean(value["values"]))
+            assert value["std"] == pytest.approx(np.std(value["values"], ddof=1))
+    assert metrics["protocol"]["name"] == "clustering"
+    assert metrics["protocol"]["selection"] == "last"
+    assert metrics["protocol"]["stamp"] is None
+    assert metrics["protocol"]["n_clusters"] == 2
+    assert metrics["protocol"]["epochs"] == [5, 5]
+    assert metrics["seconds"]["total"] >= sum(metrics["seconds"]["training"]["values"]) > 0
+    assert metrics["peak_memory_mb"] > 50
+
+
+def test_what_is_returned_is_what_is_written(done):
+    assert json.loads(json.dumps(done.run.metrics)) == done.metrics
+
+
+def test_the_scores_are_those_of_the_clusters_that_were_saved(done):
+    clusters = np.load(done.path / "clusters.npy", allow_pickle=False)
+    scores = clustering_scores(done.data.y.numpy(), clusters)
+    assert {name: value["values"][0] for name, value in done.metrics["metrics"].items()} == scores
+    np.testing.assert_array_equal(clusters, done.run.first.labels_)
+    embedding = np.load(done.path / "embeddings.npy", allow_pickle=False)
+    assert embedding.shape == (41, 8)
+    np.testing.assert_array_equal(embedding, done.run.first.embedding_)
+
+
+def test_the_configuration_and_the_environment_are_readable(done):
+    assert yaml.safe_load((done.path / "config.yaml").read_text()) == done.config.as_dict()
+    content = json.loads((done.path / "environment.json").read_text())
+    assert content["seeds"] == [0, 1]
+    assert content["data"] is None, "a graph without provenance"
+    assert content["packages"]["torch"] == torch.__version__
+
+
+def test_every_epoch_of_every_seed_has_a_line(done):
+    rows = [json.loads(line) for line in (done.path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(seed, epoch) for seed in (0, 1) for epoch in range(6)]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+    assert "changed" in rows[-1]
+
+
+def test_the_same_run_again_gives_the_same_bits(done, tmp_path):
+    again = start(done.config, done.data, tmp_path / "again")
+    assert again.metrics["metrics"] == done.run.metrics["metrics"]
+    assert again.metrics["baselines"] == done.run.metrics["baselines"]
+    for name in ("embeddings.npy", "clusters.npy", "metrics.jsonl", "config.yaml"):
+        assert (tmp_path / "again" / name).read_bytes() == (done.path / name).read_bytes(), name
+
+
+def test_the_data_behind_a_run_is_named_by_its_checksum_and_announced_once(run_config, tmp_path):
+    data, said = datasets.load("karate"), []
+    run = start(run_config(), data, tmp_path / "run", say=said.append)
+    content = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert content["data"]["name"] == "karate"
+    assert content["data"]["sha256"] == data.provenance.sha256
+    assert content["data"]["counts"]["nodes"] == 34
+    assert said == [data.provenance.summary(), "k-means on raw and on filtered features, for comparison"]
+    assert run.metrics["protocol"]["features"] == "positional"
+
+
+def test_oracle_is_stamped(run_config, planted, tmp_path):
+    start(run_config(seeds=(0,), selection="oracle"), planted(), tmp_path)
+    protocol = json.loads((tmp_path / "metrics.json").read_text())["protocol"]
+    assert protocol["selection"] == "oracle"
+    assert protocol["stamp"] == STAMP
+
+
+@pytest.mark.parametrize("y", [None, torch.zeros(41, 2)])
+def test_without_one_class_a_node_there_are_clusters_but_no_scores(run_config, planted, tmp_path, y):
+    data = planted()
+    data.y = y
+    start(run_config(seeds=(0,)), data, tmp_path, n_clusters=3)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["metrics"] == {}
+    assert metrics["baselines"] == {}
+    assert names(tmp_path) == FILES
+
+
+def test_unlabelled_nodes_count_neither_for_the_system_nor_for_the_anchors(run_config, planted, tmp_path):
+    data = planted()
+    hidden = data.clone()
+    hidden.unlabelled = torch.arange(41) % 4 == 0
+    hidden.y = torch.where(hidden.unlabelled, 1 - data.y, data.y)
+    other = hidden.clone()
+    other.y = data.y
+    runs = [start(run_config(seeds=(0,)), graph, tmp_path / name).metrics for name, graph in (("a", hidden), ("b", other))]
+    assert runs[0]["metrics"] == runs[1]["metrics"]
+    assert runs[0]["baselines"] == runs[1]["baselines"]
+
+
+@pytest.mark.parametrize("n_clusters", [1, 42])
+def test_a_run_that_cannot_start_leaves_no_folder_and_says_nothing(run_config, planted, tmp_path, n_clusters):
+    said = []
+    with pytest.raises(InputError, match="n_clusters"):
+        start(run_config(), planted(), tmp_path / "run", n_clusters=n_clusters, say=said.append)
+    assert not (tmp_path / "run").exists()
+    assert said == []
+
+
+def test_a_run_that_diverges_has_no_metrics_json(run_config, planted, tmp_path, monkeypatch):
+    config = run_config(epochs=9)
+    object.__setattr__(config, "training", type(config.training)(epochs=9, lr=1e30, device="cpu"))
+    with pytest.raises(NonFiniteLossError):
+        start(config, planted(), tmp_path)
+    assert "metrics.json" not in names(tmp_path)

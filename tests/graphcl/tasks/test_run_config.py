@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+import yaml
+
+from graphcl.errors import InputError
+from graphcl.models.clustering import PamC
+from graphcl.models.recipes import Recipe
+from graphcl.tasks import resolve
+from graphcl.training import TrainingConfig
+
+DEFAULTS = {
+    parameter.name: parameter.default
+    for parameter in inspect.signature(PamC).parameters.values()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
+RECIPE = Recipe(
+    "pamc",
+    "mine",
+    model={"temperature": 0.9, "hidden": 32},
+    training={"epochs": 7, "lr": 0.5},
+    protocol={"seeds": 5, "selection": "label_free"},
+)
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.setattr("graphcl.tasks.run_config.find_recipe", lambda system, dataset: RECIPE if dataset == "mine" else None)
+
+
+def test_without_a_recipe_every_default_is_written_out():
+    config = resolve("pamc", "anything")
+    assert config.seeds == (0, 1, 2)
+    assert config.selection == "last"
+    assert config.training == TrainingConfig()
+    assert config.model == DEFAULTS
+
+
+def test_the_recipe_speaks_where_nothing_was_wished(recipe):
+    config = resolve("pamc", "mine")
+    assert config.seeds == (0, 1, 2, 3, 4)
+    assert config.selection == "label_free"
+    assert (config.model["temperature"], config.model["hidden"]) == (0.9, 32)
+    assert config.model["width"] == DEFAULTS["width"], "a default where the recipe is silent"
+    assert (config.training.epochs, config.training.lr) == (7, 0.5)
+
+
+def test_set_is_stronger_than_the_recipe_and_an_option_stronger_than_set(recipe):
+    wishes = ["temperature=0.2", "epochs=8", "lr=0.25"]
+    config = resolve("pamc", "mine", settings=wishes, training={"epochs": 9, "lr": None}, seeds=1, selection="oracle")
+    assert config.model["temperature"] == 0.2
+    assert config.model["hidden"] == 32
+    assert (config.training.epochs, config.training.lr) == (9, 0.25)
+    assert (config.seeds, config.selection) == ((0,), "oracle")
+
+
+@pytest.mark.parametrize("key", ["temperature", "model.temperature", " model.temperature "])
+def test_a_key_may_be_bare_or_dotted(key):
+    assert resolve("pamc", "x", settings=[f"{key}= 0.25"]).model["temperature"] == 0.25
+
+
+def test_the_later_of_two_settings_holds():
+    config = resolve("pamc", "x", settings=["model.temperature=0.1", "temperature=0.3"])
+    assert config.model["temperature"] == 0.3
+
+
+def test_values_get_the_type_of_the_argument():
+    config = resolve("pamc", "x", settings=["hidden=8", "deterministic=false", "lr=1e-2", "device=cpu"])
+    assert config.model["hidden"] == 8
+    assert config.training == TrainingConfig(deterministic=False, lr=0.01, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.temprature=1", "unknown key 'model.temprature'; did you mean model.temperature"),
+        ("temprature=1", "unknown key 'temprature'; did you mean temperature"),
+        ("modell.temperature=1", "unknown key 'modell.temperature'; did you mean model.temperature"),
+        ("training.temperature=1", "unknown key 'training.temperature'; did you mean model.temperature"),
+        ("model.=1", "unknown key 'model.'"),
+        ("n_clusters=3", "unknown key 'n_clusters'"),
+        ("in_features=3", "unknown key 'in_features'"),
+        ("temperature", "--set expects key=value, for example --set model.temperature=0.5; got 'temperature'"),
+        ("=1", "--set expects key=value"),
+        ("hidden=many", "model.hidden: Input should be a valid integer.*; got 'many'"),
+        ("order=1.5", "model.order: Input should be a valid integer.*; got '1.5'"),
+        ("temperature=", "model.temperature: Input should be a valid number.*; got ''"),
+        ("epochs=ten", "training.epochs: Input should be a valid integer.*; got 'ten'"),
+        ("deterministic=maybe", "training.deterministic: Input should be a valid boolean.*; got 'maybe'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_by_its_name(setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        resolve("pamc", "x", settings=[setting])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("epochs=0", "epochs must be >= 1; got 0"),
+        ("lr=-1", "lr must be > 0; got -1.0"),
+        ("weight_decay=nan", "weight_decay must be >= 0; got nan"),
+    ],
+)
+def test_a_value_out_of_range_is_said_once_in_our_own_words(setting, message):
+    with pytest.raises(InputError) as caught:
+        resolve("pamc", "x", settings=[setting])
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1001, 20_240_101])
+def test_a_number_of_seeds_that_nobody_means_is_refused(seeds):
+    with pytest.raises(InputError, match=f"seeds is the number of runs and must lie in 1 .. 1000; got {seeds}"):
+        resolve("pamc", "x", seeds=seeds)
+
+
+@pytest.mark.parametrize("first", [-1, 2**32])
+def test_a_first_seed_out_of_range_is_refused(first):
+    with pytest.raises(InputError, match=f"a seed lies in 0 .. 4294967295; got {first}"):
+        resolve("pamc", "x", seeds=1, first_seed=first)
+
+
+def test_seeds_are_counted_from_the_first():
+    assert resolve("pamc", "x", seeds=2, first_seed=40).seeds == (40, 41)
+    assert resolve("pamc", "x", seeds=1, first_seed=2**32 - 1).seeds == (2**32 - 1,)
+
+
+def test_an_unknown_selection_or_system_is_refused():
+    with pytest.raises(InputError, match="selection: Input should be 'last', 'label_free' or 'oracle'; got 'best'"):
+        resolve("pamc", "x", selection="best")
+    with pytest.raises(InputError, match="unknown system 'pam'; did you mean pamc"):
+        resolve("pam", "x")
+
+
+def test_the_written_form_is_plain_and_complete():
+    config = resolve("pamc", "digits", seeds=2)
+    plain = yaml.safe_load(yaml.safe_dump(config.as_dict()))
+    assert list(config.as_dict()) == ["system", "dataset", "seeds", "selection", "model", "training"]
+    assert plain == config.as_dict()
+    assert plain["seeds"] == [0, 1]
+    assert plain["training"] == dataclasses.asdict(config.training)
+
+
+def test_the_written_form_resolves_to_the_same_run():
+    config = resolve("pamc", "x", settings=["temperature=0.3", "epochs=4"])
+    plain = config.as_dict()
+    wishes = [f"{part}.{key}={value}" for part in ("model", "training") for key, value in plain[part].items()]
+    assert resolve(plain["system"], plain["dataset"], settings=wishes).as_dict() == plain

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from graphcl.errors import InputError
+from graphcl.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be >= 1; got 0"),
+        ({"epochs": -3}, "epochs must be >= 1; got -3"),
+        ({"lr": 0}, "lr must be > 0; got 0"),
+        ({"lr": math.nan}, "lr must be > 0; got nan"),
+        ({"lr": math.inf}, "lr must be > 0; got inf"),
+        ({"weight_decay": -0.1}, "weight_decay must be >= 0; got -0.1"),
+        ({"weight_decay": math.nan}, "weight_decay must be >= 0; got nan"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(settings, message):
+    with pytest.raises(InputError) as caught:
+        TrainingConfig(**settings)
+    assert str(caught.value) == message
+
+
+def test_a_config_cannot_be_changed_after_its_check():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainingConfig().epochs = 0
+
+
+def test_auto_is_cuda_where_there_is_one_and_cpu_elsewhere():
+    want = "cuda" if torch.cuda.is_available() else "cpu"
+    assert TrainingConfig(device="auto").torch_device() == torch.device(want)
+
+
+def test_a_named_device_is_taken():
+    assert TrainingConfig(device="cpu").torch_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["", "quark", "cuda:99", "cpu:x", "meta", "mps:7"])
+def test_a_device_that_cannot_hold_data_here_is_refused_in_one_short_line_with_a_remedy(device):
+    with pytest.raises(InputError, match="cannot be used here") as caught:
+        TrainingConfig(device=device).torch_device()
+    text = str(caught.value)
+    assert f"'{device}'" in text
+    assert text.endswith("try --device cpu")
+    assert "\n" not in text
+    assert len(text) < 300

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from graphcl.errors import InputError
+from graphcl.training import NonFiniteLossError, Trainer, TrainingConfig
+
+
+def config(epochs=5, lr=0.05):
+    return TrainingConfig(epochs=epochs, lr=lr, device="cpu")
+
+
+class Watch:
+    """Notes what it is told, and answers from a list."""
+
+    def __init__(self, name="", log=None, answers=None, adds=None):
+        self.name, self.log, self.answers, self.adds = name, [] if log is None else log, answers or {}, adds or {}
+
+    def on_epoch_end(self, epoch, terms):
+        self.log.append((self.name, epoch, dict(terms)))
+        terms.update(self.adds)
+        return self.answers.get(epoch)
+
+
+def test_it_runs_every_epoch_and_the_loss_falls(make_system, points):
+    state = Trainer(config(40)).fit(make_system(), points)
+    assert [row["epoch"] for row in state.history] == list(range(40))
+    assert state.epoch == 40
+    assert state.history[-1]["loss"] < state.history[0]["loss"]
+    assert set(state.history[0]) == {"epoch", "loss", "fit", "size"}
+
+
+def test_observers_are_told_of_every_epoch_in_their_order(make_system, points):
+    log = []
+    Trainer(config(2), [Watch("a", log), Watch("b", log)]).fit(make_system(), points)
+    assert [(name, epoch) for name, epoch, _ in log] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_an_observer_that_says_true_stops_the_run_after_that_epoch_and_the_others_still_hear_of_it(make_system, points):
+    log = []
+    state = Trainer(config(9), [Watch("a", log, answers={2: True}), Watch("b", log)]).fit(make_system(), points)
+    assert state.epoch == 3
+    assert [epoch for name, epoch, _ in log if name == "b"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("answer", [None, False])
+def test_any_other_answer_lets_the_run_go_on(make_system, points, answer):
+    assert Trainer(config(3), [Watch(answers={0: answer})]).fit(make_system(), points).epoch == 3
+
+
+def test_a_term_that_an_observer_adds_is_seen_by_the_next_one_and_kept_in_the_history(make_system, points):
+    later = Watch()
+    state = Trainer(config(1), [Watch(adds={"changed": 0.25}), later]).fit(make_system(), points)
+    assert later.log[0][2]["changed"] == 0.25
+    assert state.history[0]["changed"] == 0.25
+
+
+def test_five_epochs_and_five_more_from_the_same_state_are_ten_bit_for_bit(make_system, points):
+    whole = make_system()
+    torch.manual_seed(3)
+    at_once = Trainer(config(10)).fit(whole, points)
+    halves = make_system()
+    torch.manual_seed(3)
+    state = Trainer(config(5)).fit(halves, points)
+    assert state.epoch == 5
+    again = Trainer(config(10)).fit(halves, points, state)
+    assert again is state
+    assert again.history == at_once.history
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, halves.state_dict()[name]), name
+
+
+def test_a_state_that_has_all_its_epochs_trains_no_more(make_system, points):
+    system = make_system()
+    state = Trainer(config(3)).fit(system, points)
+    before = copy.deepcopy(system.state_dict())
+    Trainer(config(3)).fit(system, points, state)
+    assert len(state.history) == 3
+    assert all(torch.equal(value, system.state_dict()[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_blamed_on_epoch_and_part_and_leaves_the_weights_before_the_bad_step(
+    make_system, points, bad
+):
+    system, seen = make_system(), []
+    step = system.training_step
+
+    def spoilt(batch):
+        seen.append(copy.deepcopy(system.state_dict()))
+        terms = step(batch)
+        spoil = torch.tensor(bad if len(seen) == 3 else 0.0)
+        return {"loss": terms["loss"] + spoil, "fit": terms["fit"], "size": terms["size"] + spoil}
+
+    system.training_step = spoilt
+    with pytest.raises(NonFiniteLossError, match=rf"epoch 2: the term 'size' is {bad}.*smaller lr"):
+        Trainer(config(5)).fit(system, points)
+    assert len(seen) == 3
+    for name, value in seen[-1].items():
+        assert torch.equal(value, system.state_dict()[name]), name
+
+
+def test_the_loss_itself_is_named_when_no_part_is_to_blame(make_system, points):
+    system = make_system()
+    step = system.training_step
+    system.training_step = lambda batch: {**step(batch), "loss": torch.tensor(math.nan)}
+    with pytest.raises(NonFiniteLossError, match="epoch 0: the term 'loss' is nan"):
+        Trainer(config()).fit(system, points)
+
+
+def test_a_refusal_in_the_first_epoch_is_the_callers_mistake(make_system, points):
+    system = make_system()
+
+    def refuse():
+        raise InputError("too few columns")
+
+    system.before_step = refuse
+    with pytest.raises(InputError, match=r"^too few columns$"):
+        Trainer(config()).fit(system, points)
+
+
+def test_a_refusal_in_a_later_epoch_means_that_training_diverged(make_system, points):
+    system, calls = make_system(), []
+
+    def refuse():
+        calls.append(1)
+        if len(calls) == 2:
+            raise InputError("z has a value that is not finite")
+
+    system.before_step = refuse
+    with pytest.raises(NonFiniteLossError, match="epoch 1: z has a value that is not finite; try a smaller lr"):
+        Trainer(config()).fit(system, points)
+
+
+def test_hooks_are_called_before_each_step_and_once_at_the_end(make_system, points):
+    system, calls = make_system(), []
+    system.before_step = lambda: calls.append("step")
+    system.on_epoch_start = lambda epoch, data: calls.append(("start", epoch, data is points))
+    system.on_fit_end = lambda data: calls.append(("end", data is points))
+    Trainer(config(2)).fit(system, points)
+    assert calls == [("start", 0, True), "step", ("start", 1, True), "step", ("end", True)]
+
+
+def test_the_end_hook_is_called_when_an_observer_stops_the_run_too(make_system, points):
+    system, calls = make_system(), []
+    system.on_fit_end = lambda data: calls.append("end")
+    Trainer(config(9), [Watch(answers={0: True})]).fit(system, points)
+    assert calls == ["end"]
+
+
+def test_steps_are_taken_in_training_mode_even_if_an_observer_leaves_evaluation_mode(make_system, points):
+    system, modes = make_system(), []
+    system.before_step = lambda: modes.append(system.training)
+
+    class Evaluates:
+        def on_epoch_end(self, epoch, terms):
+            system.eval()
+
+    Trainer(config(2), [Evaluates()]).fit(system, points)
+    assert modes == [True, True]
+
+
+def test_the_time_of_observers_is_not_counted_as_training(make_system, points, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("graphcl.training.trainer.time.perf_counter", lambda: now[0])
+    system = make_system()
+    system.before_step = lambda: now.__setitem__(0, now[0] + 1)
+
+    class Slow:
+        def on_epoch_end(self, epoch, terms):
+            now[0] += 100
+
+    assert Trainer(config(3), [Slow()]).fit(system, points).seconds == 3
+
+
+def test_learning_rate_and_weight_decay_reach_the_optimiser(make_system):
+    state = Trainer(TrainingConfig(epochs=1, lr=0.3, weight_decay=0.2)).start(make_system())
+    assert state.epoch == 0
+    assert state.history == []
+    assert [(group["lr"], group["weight_decay"]) for group in state.optimizer.param_groups] == [(0.3, 0.2)]

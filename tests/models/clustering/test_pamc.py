@@ -1,0 +1,372 @@
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from graphcl.datasets import load
+from graphcl.errors import InputError
+from graphcl.evaluation import clustering_scores, kmeans
+from graphcl.models.clustering import PamC
+from graphcl.models.recipes import find_recipe
+from graphcl.training import ClusteringSystem, HasEpochStart, HasFitEnd, Trainer, TrainingConfig, deterministic, seed_everything
+
+SMALL = {"hidden": 16, "width": 5, "n_init": 3, "warmup": 4, "temperature": 0.5, "self_training": 5.0}
+
+
+def blocks(sizes=(11, 13, 7), f=6, isolated=0, weighted=False, seed=0):
+    """Groups with their own mean feature, dense inside and thin between; then nodes without an edge."""
+    torch.manual_seed(seed)
+    y = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    y = torch.cat([y, torch.zeros(isolated, dtype=torch.int64)])
+    n, known = len(y), sum(sizes)
+    same = y[:known, None] == y[:known]
+    upper = (torch.rand(known, known) < torch.where(same, 0.5, 0.03)).triu(1)
+    edges = upper.nonzero().T
+    x = F.one_hot(y, f).float() + 0.4 * torch.randn(n, f)
+    data = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1), y=y, num_nodes=n)
+    if weighted:
+        weight = torch.rand(edges.shape[1]) + 0.5
+        data.edge_weight = torch.cat([weight, weight])
+    return data
+
+
+def small(k=3, f=6, seed=0, **options):
+    torch.manual_seed(seed)
+    return PamC(f, k, **{**SMALL, **options})
+
+
+def clustered(data, **options):
+    system = small(**options)
+    system.place_centres(data)
+    return system
+
+
+def step(system, data):
+    """Loss, terms and gradients of one step."""
+    system.zero_grad(set_to_none=True)
+    terms = system.training_step(data)
+    terms["loss"].backward()
+    return terms, {name: p.grad for name, p in system.named_parameters()}
+
+
+def fit(data, seed=0, epochs=8, lr=5e-3, **options):
+    with deterministic():
+        seed_everything(seed)
+        system = PamC(data.x.shape[1], 3, **{**SMALL, **options})
+        state = Trainer(TrainingConfig(epochs=epochs, lr=lr, device="cpu")).fit(system, data)
+    return system, state
+
+
+def assert_same_bits(one, two):
+    assert one[1].history == two[1].history
+    for name, value in one[0].state_dict().items():
+        assert torch.equal(value, two[0].state_dict()[name]), name
+
+
+def test_it_is_a_clustering_system_with_both_hooks():
+    system = small()
+    assert isinstance(system, ClusteringSystem)
+    assert isinstance(system, HasEpochStart)
+    assert isinstance(system, HasFitEnd)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_warm_up_is_exact_contrast_with_neighbours(order):
+    data, system = blocks(isolated=2), small(order=order, temperature=0.4)
+    terms = system.training_step(data)
+    z = system.embed(data).double()
+    n = len(z)
+    m = torch.zeros(n, n, dtype=torch.float64)
+    m[data.edge_index[1], data.edge_index[0]] = 1
+    m /= m.sum(1, keepdim=True).clamp(min=1)
+    weights = m if order == 1 else (m + m @ m) / 2
+    logits = z @ z.T / 0.4
+    others = logits.masked_fill(torch.eye(n, dtype=torch.bool), -torch.inf).logsumexp(1)
+    want = (others - (weights * logits).sum(1))[: n - 2].mean()
+    assert terms.keys() == {"loss", "contrast"}
+    torch.testing.assert_close(terms["loss"].double(), want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_clustered_step_is_contrast_with_meta_nodes_and_self_training():
+    data = blocks(weighted=True)
+    system = clustered(data, contrast=0.7, self_training=3.0)
+    terms = system.training_step(data)
+    z = system.embed(data).double()
+    n = len(z)
+    q = 1 / (1 + (z[:, None] - system.centres.detach().double()).square().sum(2))
+    q /= q.sum(1, keepdim=True)
+    own = q.argmax(1)
+    p = q**2 / q.sum(0)
+    p /= p.sum(1, keepdim=True)
+    sharpen = (p * (p / q).log()).sum() / n
+    m = torch.zeros(n, n, dtype=torch.float64)
+    m[data.edge_index[1], data.edge_index[0]] = data.edge_weight.double()
+    m /= m.sum(1, keepdim=True)
+    rows = []
+    for i in range(n):
+        others = [z[(own == c) & (torch.arange(n) != i)] for c in range(3)]
+        rows.append(torch.stack([2 * z[i] @ o.mean(0) + math.log(len(o)) for o in others if len(o)]).logsumexp(0))
+    contrast = (torch.stack(rows) - (m * (2 * z @ z.T)).sum(1))[m.sum(1) > 0].mean()
+    torch.testing.assert_close(terms["contrast"].double(), contrast, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(terms["self_training"].double(), sharpen, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(terms["loss"].double(), 0.7 * contrast + 3 * sharpen, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16), sparse=st.booleans())
+def test_the_order_of_nodes_does_not_change_the_loss(seed, sparse):
+    data = blocks(isolated=1, weighted=True, seed=seed)
+    order = torch.randperm(data.num_nodes)
+    x = data.x[order]
+    moved = Data(
+        x=x.to_sparse_csr() if sparse else x,
+        edge_index=order.argsort()[data.edge_index],
+        edge_weight=data.edge_weight,
+        num_nodes=data.num_nodes,
+    )
+    warm = small()
+    torch.testing.assert_close(warm.training_step(moved), warm.training_step(data))
+    late = clustered(data)
+    torch.testing.assert_close(late.training_step(moved), late.training_step(data))
+    torch.testing.assert_close(late.embed(moved), late.embed(data)[order])
+
+
+@pytest.mark.parametrize("phase", ["warm-up", "clustered"])
+def test_a_step_leaves_the_data_as_it_was(phase):
+    data = blocks(weighted=True)
+    before, tensors = copy.deepcopy(data), {key: data[key] for key in data.keys() if torch.is_tensor(data[key])}  # noqa: SIM118
+    versions = {key: value._version for key, value in tensors.items()}
+    system = small() if phase == "warm-up" else clustered(data)
+    step(system, data)
+    system.embed(data)
+    assert set(data.keys()) == set(before.keys())
+    for key, value in tensors.items():
+        assert data[key] is value
+        assert value._version == versions[key]
+        assert torch.equal(value, before[key])
+        assert not value.requires_grad
+
+
+@pytest.mark.parametrize("phase", ["warm-up", "clustered"])
+def test_sparse_and_dense_features_give_the_same_loss_and_gradients(phase):
+    data = blocks()
+    data.x = data.x.relu()
+    sparse = Data(x=data.x.to_sparse_csr(), edge_index=data.edge_index, num_nodes=data.num_nodes)
+    system = small() if phase == "warm-up" else clustered(data)
+    (terms, gradients), (same_terms, same_gradients) = step(system, data), step(system, sparse)
+    torch.testing.assert_close(same_terms, terms)
+    for name, gradient in gradients.items():
+        if phase == "warm-up" and name == "centres":
+            assert gradient is same_gradients[name] is None
+        else:
+            torch.testing.assert_close(same_gradients[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_are_never_read():
+    data = blocks()
+    want = fit(data)
+    for y in (torch.randint(-9, 9, (31,)), torch.full((31,), math.nan), torch.zeros(2, 2), "garbage", None):
+        other = data.clone()
+        other.y = y
+        assert_same_bits(fit(other), want)
+    bare = Data(x=data.x, edge_index=data.edge_index)
+    assert_same_bits(fit(bare), want)
+
+
+@pytest.mark.parametrize(("warmup", "epochs", "at"), [(0, 3, 0), (1, 3, 1), (4, 9, 4), (5, 5, "end"), (9, 3, "end")])
+def test_centres_are_placed_exactly_once(warmup, epochs, at, monkeypatch):
+    calls, now = [], []
+    plain = (PamC.place_centres, PamC.on_epoch_start, PamC.on_fit_end)
+    monkeypatch.setattr(PamC, "place_centres", lambda self, data: calls.append(now[-1]) or plain[0](self, data))
+    monkeypatch.setattr(PamC, "on_epoch_start", lambda self, epoch, data: now.append(epoch) or plain[1](self, epoch, data))
+    monkeypatch.setattr(PamC, "on_fit_end", lambda self, data: now.append("end") or plain[2](self, data))
+    data = blocks()
+    system, state = fit(data, warmup=warmup, epochs=epochs)
+    assert calls == [at]
+    assert bool(system.clustered)
+    assert [("self_training" in terms) for terms in state.history] == [epoch >= warmup for epoch in range(epochs)]
+
+
+def test_before_the_centres_nothing_is_assigned_and_after_rows_sum_to_one():
+    data, system = blocks(), small()
+    assert system.assign(system.embed(data)) is None
+    system.place_centres(data)
+    q = system.assign(system.embed(data))
+    assert q.shape == (31, 3)
+    torch.testing.assert_close(q.sum(1), torch.ones(31))
+
+
+def test_centres_stay_put_during_the_warm_up():
+    data, system = blocks(), small(warmup=3)
+    optimizer = torch.optim.Adam(system.parameters(), lr=0.1, weight_decay=0.1)
+    for epoch in range(3):
+        system.on_epoch_start(epoch, data)
+        step(system, data)
+        optimizer.step()
+        assert torch.count_nonzero(system.centres) == 0
+    system.on_epoch_start(3, data)
+    placed = system.centres.detach().clone()
+    assert torch.count_nonzero(placed) > 0
+    step(system, data)
+    optimizer.step()
+    assert not torch.equal(system.centres, placed)
+
+
+def test_a_run_that_ends_in_the_warm_up_is_clustered_by_k_means():
+    data = blocks()
+    system, _ = fit(data, warmup=50, epochs=3)
+    z = system.embed(data)
+    labels = system.assign(z).argmax(1).numpy()
+    by_hand = kmeans(z.numpy(), 3, seed=0, n_init=10).labels
+    assert clustering_scores(by_hand, labels)["acc"] == 1
+    for cluster in range(3):
+        torch.testing.assert_close(system.centres[cluster].detach(), z[labels == cluster].mean(0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_seed_of_k_means_comes_from_torchs_generator():
+    data, system = blocks((40, 40, 40), f=6), small(n_init=1, k=9)
+
+    def centres(seed):
+        torch.manual_seed(seed)
+        system.place_centres(data)
+        return system.centres.detach().clone()
+
+    assert torch.equal(centres(1), centres(1))
+    assert any(not torch.equal(centres(1), centres(seed)) for seed in (2, 3, 4))
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_cluster_without_members_survives(lost):
+    data = blocks()
+    system = clustered(data)
+    with torch.no_grad():
+        system.centres[lost] = 1e3
+    assert lost not in system.assign(system.embed(data)).argmax(1)
+    optimizer = torch.optim.Adam(system.parameters(), lr=1e-2)
+    for _ in range(5):
+        terms, gradients = step(system, data)
+        assert all(term.isfinite() for term in terms.values())
+        assert all(gradient.isfinite().all() for gradient in gradients.values())
+        optimizer.step()
+    assert all(parameter.isfinite().all() for parameter in system.parameters())
+
+
+def test_all_nodes_in_one_cluster_is_still_a_step():
+    data = blocks()
+    system = clustered(data)
+    with torch.no_grad():
+        system.centres[1:] = 1e3
+    terms, gradients = step(system, data)
+    assert all(term.isfinite() for term in terms.values())
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("phase", ["warm-up", "clustered"])
+def test_isolated_nodes_take_part_without_harm(phase):
+    data = blocks(isolated=3)
+    data.x[-1] = 0  # not even a feature
+    system = small() if phase == "warm-up" else clustered(data)
+    terms, gradients = step(system, data)
+    assert all(term.isfinite() for term in terms.values())
+    assert all(g.isfinite().all() for g in gradients.values() if g is not None)
+    assert system.embed(data).isfinite().all()
+
+
+def test_embeddings_are_unit_rows_without_gradient():
+    data, system = blocks(), small()
+    z = system.embed(data)
+    assert not z.requires_grad
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(31))
+
+
+def test_edge_weights_count():
+    data = blocks()
+    system = clustered(data)
+    bare = system.training_step(data)["loss"]
+    within = data.y[data.edge_index[0]] == data.y[data.edge_index[1]]
+    data.edge_weight = torch.where(within, 2.0, 0.01)
+    assert system.training_step(data)["loss"] < bare - 0.01
+    data.edge_weight = torch.ones(data.edge_index.shape[1])
+    torch.testing.assert_close(system.training_step(data)["loss"], bare)
+
+
+@pytest.mark.parametrize("weights", [{"contrast": 0.0}, {"self_training": 0.0}])
+def test_a_term_of_weight_zero_is_logged_but_does_not_pull(weights):
+    data = blocks()
+    system = clustered(data, **weights)
+    terms, gradients = step(system, data)
+    (name,) = weights
+    left = {"contrast": 5.0 * terms["self_training"], "self_training": terms["contrast"]}[name]
+    torch.testing.assert_close(terms["loss"].detach(), left)
+    assert terms[name] != 0
+    if name == "self_training":
+        assert torch.count_nonzero(gradients["centres"]) == 0
+
+
+def test_two_runs_with_one_seed_agree_to_the_last_bit_and_another_seed_does_not():
+    data = blocks((40, 43, 31))
+    assert_same_bits(fit(data, seed=3), fit(data.clone(), seed=3))
+    assert fit(data, seed=4)[1].history != fit(data, seed=3)[1].history
+
+
+def test_a_saved_system_goes_on_as_it_was():
+    data = blocks()
+    system = clustered(data)
+    other = small(seed=9)
+    other.load_state_dict(system.state_dict())
+    assert bool(other.clustered)
+    torch.testing.assert_close(other.training_step(data), system.training_step(data), rtol=0, atol=0)
+
+
+def test_groups_are_found():
+    data = blocks((40, 43, 31))
+    system, _ = fit(data, epochs=40, warmup=20)
+    labels = system.assign(system.embed(data)).argmax(1)
+    assert clustering_scores(data.y, labels)["acc"] > 0.95
+
+
+def test_digits_are_clustered_with_an_accuracy_of_nine_in_ten_by_their_recipe():
+    data, recipe = load("digits"), find_recipe("pamc", "digits")
+    with deterministic():
+        seed_everything(0)
+        system = PamC(64, 10, **recipe.model)
+        Trainer(TrainingConfig(**{**recipe.training, "device": "cpu"})).fit(system, data)
+    assert clustering_scores(data.y.numpy(), system.assign(system.embed(data)).argmax(1).numpy())["acc"] >= 0.90
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 1}, "n_clusters must be >= 2; got 1"),
+        ({"order": 0}, "order must be >= 1; got 0"),
+        ({"warmup": -1}, "warmup must be >= 0; got -1"),
+        ({"contrast": -0.5}, "contrast must be >= 0; got -0.5"),
+        ({"contrast": math.nan}, "contrast must be >= 0; got nan"),
+        ({"self_training": -1.0}, "self_training must be >= 0; got -1.0"),
+        ({"n_init": 0}, "n_init must be >= 1; got 0"),
+        ({"temperature": 0.0}, "temperature must be > 0"),
+        ({"temperature": 1e-5}, "temperature must be at least 0.0001"),
+        ({"hidden": 0}, "hidden must be >= 1; got 0"),
+        ({"width": 0}, "out_features must be >= 1; got 0"),
+        ({"hops": -1}, "hops must be >= 0; got -1"),
+        ({"f": 0}, "in_features must be >= 1; got 0"),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        small(**options)
+
+
+def test_more_clusters_than_nodes_no_edges_and_another_width_are_refused():
+    data = blocks((2, 2, 2))
+    with pytest.raises(InputError, match="the number of clusters must lie in 1"):
+        small(k=7).place_centres(data)
+    with pytest.raises(InputError, match="the graph has no edges"):
+        small().training_step(Data(x=data.x, edge_index=torch.zeros(2, 0, dtype=torch.int64)))
+    with pytest.raises(InputError, match="made for 5 features a node"):
+        small(f=5).training_step(data)
