@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from graphcl.cli.options import Device, Epochs, Out, PrintConfig, Settings
+from graphcl.cli.options import Clusters, Device, Epochs, Out, PrintConfig, Settings
 
 
 def cluster(
     edges: Annotated[Path | None, typer.Option("--edges", help="Edges: CSV, TSV, Parquet or NPZ.")] = None,
     nodes: Annotated[Path | None, typer.Option("--nodes", help="Nodes with features: CSV, TSV, Parquet or NPZ.")] = None,
-    k: Annotated[
-        int | None, typer.Option("--k", help="Number of clusters; the number of classes if there is a label column.")
-    ] = None,
+    k: Clusters = None,
     method: Annotated[str, typer.Option("--method", help="A clustering system; see: graphcl list systems")] = "pamc",
     source: Annotated[str | None, typer.Option("--source", help="Column of an edge's first node.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Column of its second node.")] = None,
@@ -68,9 +66,15 @@ def cluster(
     )
     named = (nodes or edges or Path("own")).name.split(".")[0]
     config = resolve(
-        method, named, seeds=1, settings=settings or (), training={"epochs": epochs, "device": device}, first_seed=seed
+        method,
+        named,
+        seeds=1,
+        settings=settings or (),
+        training={"epochs": epochs, "device": device},
+        first_seed=seed,
+        n_clusters=k,
     )
-    shown = show_run(config, data, out=out, n_clusters=k, stem=f"cluster-{named}", only_config=print_config)
+    shown = show_run(config, data, out=out, stem=f"cluster-{named}", only_config=print_config)
     if shown is not None:
         run, folder = shown
         path = write_clusters(folder, data.node_ids, run.first.labels_, run.first.confidence_)

@@ -17,6 +17,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. model.temperature=0.5; may be repeated."),
 ]
+Clusters = Annotated[int | None, typer.Option("--k", help="Number of clusters; the number of classes if not given.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of runs, seeds 0, 1, ...")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Training epochs.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]

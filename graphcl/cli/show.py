@@ -19,7 +19,6 @@ def show_run(
     data: Data,
     *,
     out: Path | None,
-    n_clusters: int | None = None,
     stem: str | None = None,
     only_config: bool = False,
 ) -> tuple[ClusteringRun, RunFolder] | None:
@@ -29,7 +28,6 @@ def show_run(
         config: The resolved run.
         data: The graph.
         out: The run folder; a fresh one under ``runs`` when ``None``.
-        n_clusters: Number of clusters; the number of classes when ``None``.
         stem: Beginning of a fresh folder's name; system and data set when ``None``.
         only_config: Print the configuration as YAML and do nothing else.
     """
@@ -43,7 +41,6 @@ def show_run(
         config,
         data,
         folder,
-        n_clusters=n_clusters,
         progress=True,
         say=lambda line: progress.print(line, highlight=False, style="dim", soft_wrap=True),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from graphcl.errors import InputError
@@ -40,6 +42,8 @@ def kmeans(x: npt.NDArray[np.float32] | sp.csr_matrix, n_clusters: int, *, seed:
         raise InputError(f"the number of clusters must lie in 1 .. {x.shape[0]}, the number of nodes; got {n_clusters}")
     if not np.isfinite(x.data if sp.issparse(x) else x).all():
         raise InputError("k-means met values that are not finite: the features or the embedding are bad")
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Fewer distinct points than clusters: some stay empty, which whoever counts the labels sees.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = KMeans(n_clusters, n_init=n_init, random_state=seed).fit(x)
     return KMeansResult(fitted.labels_.astype(np.int64), fitted.cluster_centers_.astype(np.float32))

@@ -77,7 +77,7 @@ def pair_lse(a: Tensor, columns: Columns, *, scale: float | Tensor, rule: Rule |
     if isinstance(scale, Tensor) and scale.numel() != 1:
         raise InputError(f"scale must be one number; got a tensor of shape {tuple(scale.shape)}")
     exclude = rule.exclude if rule is not None else None
-    factor = scale if isinstance(scale, Tensor) else torch.tensor(scale, dtype=a.dtype, device=a.device)
+    factor = torch.as_tensor(scale, dtype=a.dtype, device=a.device).reshape(())
     result: Tensor = _PairLSE.apply(a, columns.z, columns.bias, factor, exclude, columns.ids)  # type: ignore[no-untyped-call]
     return result
 
@@ -137,7 +137,7 @@ class _PairLSE(torch.autograd.Function):
                 dbias.addmv_(weights.T, grad[rows])
         da.mul_(grad[:, None])
         # d/d scale of scale * <a, z> needs no tile of its own: the row products are already in the unscaled gradient.
-        dscale = (a * da).sum().reshape(scale.shape) if ctx.needs_input_grad[3] else None
+        dscale = (a * da).sum() if ctx.needs_input_grad[3] else None
         return da.mul_(scale), dz.mul_(scale), dbias, dscale, None, None
 
 

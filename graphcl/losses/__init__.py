@@ -2,7 +2,7 @@
 
 from graphcl.losses.catalogue import LOSSES, InfoNCE, NeighborContrast
 from graphcl.losses.links import Link, coupled, decoupled
-from graphcl.losses.pair_loss import PairLoss, check_temperature
+from graphcl.losses.pair_loss import PairLoss, check_temperature, unit_rows
 from graphcl.losses.self_training import self_training, student_t, target_distribution
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "self_training",
     "student_t",
     "target_distribution",
+    "unit_rows",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphcl.losses.links import coupled, decoupled
-from graphcl.losses.pair_loss import PairLoss, Symmetric
+from graphcl.losses.pair_loss import PairLoss, Similarity, Symmetric
 from graphcl.negatives import Negatives
 
 
@@ -28,7 +28,9 @@ def InfoNCE(temperature: float = 0.5, *, negatives: Negatives | None = None, sym
     return PairLoss(coupled, negatives=negatives, temperature=temperature, symmetric=symmetric)
 
 
-def NeighborContrast(temperature: float = 0.5, *, negatives: Negatives | None = None) -> PairLoss:
+def NeighborContrast(
+    temperature: float = 0.5, *, negatives: Negatives | None = None, similarity: Similarity = "cosine"
+) -> PairLoss:
     """A node agrees with its neighbours and differs from everyone else; called ``loss(z, z, positives=adjacency)``.
 
     ``-sum_j M_ij s_ij / t + log sum_{j != i} exp(s_ij / t)`` with ``M`` the row-normalised adjacency, or the mean of its
@@ -40,6 +42,7 @@ def NeighborContrast(temperature: float = 0.5, *, negatives: Negatives | None = 
     Args:
         temperature: Divides the similarity, ``> 0``.
         negatives: Estimator of the negative term; exact when ``None``, `MetaNode` for PamC's.
+        similarity: ``"dot"`` where the rows have length 1 already.
 
     Shapes:
         z: ``(N, D)``; positives: ``(N, N)``; returns: scalar.
@@ -47,7 +50,7 @@ def NeighborContrast(temperature: float = 0.5, *, negatives: Negatives | None = 
     Raises:
         InputError: ``temperature <= 0``, fewer than two rows, or a graph without edges.
     """
-    return PairLoss(decoupled, negatives=negatives, temperature=temperature, symmetric="off")
+    return PairLoss(decoupled, negatives=negatives, temperature=temperature, similarity=similarity, symmetric="off")
 
 
 LOSSES = {

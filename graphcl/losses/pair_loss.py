@@ -100,10 +100,7 @@ class PairLoss(nn.Module):
         return f"{name}, temperature={1 / self.scale:g}, negatives={self.negatives!r}"
 
     def _rows(self, z: Tensor) -> Tensor:
-        if self.similarity == "dot":
-            return z
-        # A row of zeros has no direction to move in; `normalize` alone would divide its gradient by eps.
-        return F.normalize(z, dim=1, eps=1e-8).masked_fill((z == 0).all(1, keepdim=True), 0.0)
+        return unit_rows(z) if self.similarity == "cosine" else z
 
     def _one_way(self, anchors: Tensor, candidates: Tensor, positives: Adjacency | None, order: int) -> Tensor:
         rule = Rule(exclude=torch.arange(len(anchors), device=anchors.device))
@@ -120,7 +117,17 @@ class PairLoss(nn.Module):
         if not bool(has.any()):
             raise InputError("no node has a positive: the graph has no edges; add edges, or contrast two views instead")
         terms = self.link(self.scale * (anchors * target).sum(1) / order, log_z)
-        return terms[has].mean() if not bool(has.all()) else terms.mean()
+        return torch.where(has, terms, 0.0).sum() / has.sum()
+
+
+def unit_rows(z: Tensor) -> Tensor:
+    """Rows divided by their length; a row of zeros stays zero and gets no gradient.
+
+    Shapes:
+        z: ``(N, D)``; returns: the same.
+    """
+    # A row of zeros has no direction to move in; `normalize` alone would divide its gradient by eps.
+    return F.normalize(z, dim=1, eps=1e-8).masked_fill((z == 0).all(1, keepdim=True), 0.0)
 
 
 def _check_pairs(z1: Tensor, z2: Tensor) -> None:

@@ -39,7 +39,7 @@ class MetaNode:
             anchors: ``(N, D)``; candidates: ``(M, D)``; returns: ``(N,)``.
 
         Raises:
-            InputError: The assignment does not name one cluster per candidate.
+            InputError: The assignment does not name one cluster per candidate, or the rule names a candidate that is not there.
         """
         if self.assignment.shape != (len(candidates),):
             raise InputError(
@@ -53,6 +53,8 @@ class MetaNode:
             return pair_lse(anchors, meta, scale=scale)
         if len(candidates) == 1:  # nobody but the one left out: below, two empty terms would meet and their gradient be NaN
             return pair_lse(anchors, Columns(candidates), scale=scale, rule=rule)
+        if int(rule.exclude.min()) < 0 or int(rule.exclude.max()) >= len(candidates):
+            raise InputError(f"each anchor must leave out one of the {len(candidates)} candidates, by its position")
         own = self.assignment.index_select(0, rule.exclude)
         others = pair_lse(anchors, meta, scale=scale, rule=Rule(exclude=own))
         left = counts.index_select(0, own) - 1

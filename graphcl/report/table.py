@@ -49,13 +49,19 @@ def caption(metrics: Mapping[str, Any]) -> str:
     parts = [
         f"mean ± std over {count} seeds" if count > 1 else "one seed",
         f"selection: {protocol['selection']}",
-        f"K = {protocol['n_clusters']}",
+        f"K = {protocol['n_clusters']}{_fewer(protocol)}",
         f"training {seconds['mean']:.1f} s a seed",
         f"peak memory {metrics['peak_memory_mb']:.0f} MB",
     ]
     if protocol["features"] == "positional":
         parts.append("positional features (the graph brought none)")
     return ", ".join(parts) + (f". STAMPED {protocol['stamp']}" if protocol["stamp"] else "")
+
+
+def _fewer(protocol: Mapping[str, Any]) -> str:
+    """Says so when clusters lost all their members."""
+    least = min(protocol["clusters_found"])
+    return f" ({least} found)" if least < protocol["n_clusters"] else ""
 
 
 def _figure(value: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from graphcl.evaluation import clustering_scores, kmeans_baselines, summarise
 from graphcl.kernels import cached_adjacency
 from graphcl.tasks.graph_clusterer import GraphClusterer
-from graphcl.tasks.prepare import scored_nodes, with_features
+from graphcl.tasks.prepare import prepare, scored_nodes
 from graphcl.tasks.run_config import RunConfig
 from graphcl.training import RunFolder, environment, peak_memory_mb
 
@@ -34,7 +34,6 @@ def run_clustering(
     data: Data,
     folder: RunFolder,
     *,
-    n_clusters: int | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> ClusteringRun:
@@ -47,7 +46,6 @@ def run_clustering(
         config: The resolved run.
         data: The graph.
         folder: Where to write.
-        n_clusters: Number of clusters; the number of classes when ``None``.
         progress: Whether to show a progress bar.
         say: Told what is being done, line by line.
 
@@ -62,7 +60,7 @@ def run_clustering(
     fitted: list[GraphClusterer] = []
     for seed in config.seeds:
         clusterer = GraphClusterer(
-            n_clusters,
+            config.n_clusters,
             method=config.system,
             params=config.model,
             training=config.training,
@@ -99,7 +97,7 @@ def run_clustering(
 
 
 def _anchors(data: Data, n_clusters: int, config: RunConfig) -> dict[str, Any]:
-    graph, _ = with_features(data)
+    graph, _ = prepare(data)
     adj = cached_adjacency(graph.edge_index, graph.num_nodes, normalize="sym", self_loops=True)
     mask = scored_nodes(data)
     keep = np.ones(graph.num_nodes, dtype=bool) if mask is None else mask.cpu().numpy()
@@ -117,6 +115,7 @@ def _protocol(config: RunConfig, fitted: list[GraphClusterer], first: GraphClust
         "selection": config.selection,
         "stamp": first.stamp_,
         "n_clusters": first.n_clusters_,
+        "clusters_found": [len(np.unique(clusterer.labels_)) for clusterer in fitted],
         "features": first.features_,
         "epochs": [clusterer.epoch_ for clusterer in fitted],
         "label_free_epochs": [clusterer.label_free_epoch_ for clusterer in fitted],

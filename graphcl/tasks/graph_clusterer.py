@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from inspect import Parameter, signature
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from graphcl.errors import InputError, unknown_name
 from graphcl.evaluation.clustering import clustering_scores
 from graphcl.evaluation.selection import Prediction, Rule, Selection
 from graphcl.models import SystemEntry, find_system
-from graphcl.tasks.prepare import check_graph, scored_nodes, with_features
+from graphcl.tasks.prepare import check_graph, prepare, scored_nodes
 from graphcl.training import (
     ClusteringSystem,
     EpochProgress,
@@ -29,15 +30,6 @@ from graphcl.training import (
     seed_everything,
 )
 from graphcl.training.trainer import REMEDY
-
-
-@runtime_checkable
-class HasFitStart(Protocol):
-    """An observer that does something once everything was accepted."""
-
-    def on_fit_start(self) -> None:
-        """Called before the first epoch and before a progress bar appears."""
-        ...
 
 
 class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -96,14 +88,14 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             data: Features ``x`` (dense or CSR; positional ones are made where there are none) and ``edge_index``. Not changed.
             y: Not used; scikit-learn's signature has it.
-            observers: Told of every epoch besides our own, a log for example; see also `HasFitStart`.
+            observers: Told of every epoch besides our own, a log for example.
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
         config = self.training or TrainingConfig()
         device = config.torch_device()
         self.n_clusters_ = self._count(data)
-        graph, self.features_ = with_features(data)
+        graph, self.features_ = prepare(data)
         graph = graph if graph.x.device == device else graph.clone().to(device)
         labels = None if self.selection != "oracle" or data.y is None or data.y.ndim != 1 else data.y.cpu().numpy()
         scored = scored_nodes(data)
@@ -115,14 +107,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             bar = EpochProgress(config.epochs, f"{self.method}, seed {self.seed}") if self.progress else None
             watchers: list[Observer] = [watch, *observers, *([bar] if bar else [])]
             trainer = Trainer(config, watchers)
-            for observer in observers:
-                if isinstance(observer, HasFitStart):
-                    observer.on_fit_start()
-            if bar is None:
+            with bar or nullcontext():
                 state = trainer.fit(system, graph)
-            else:
-                with bar:
-                    state = trainer.fit(system, graph)
             if selection.chosen is None:  # the run ended before the system had clusters
                 selection.observe(state.epoch - 1, _predict(system, graph))
         chosen = selection.chosen
@@ -132,6 +118,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.epoch_, self.label_free_epoch_ = selection.epoch, selection.label_free_epoch
         self.history_, self.seconds_, self.system_ = state.history, state.seconds, system
         self.stamp_ = selection.stamp
+        self._edges = data.edge_index
         return self
 
     def predict(self, data: Data) -> npt.NDArray[np.int64]:
@@ -142,12 +129,14 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: Before ``fit``.
-            InputError: Features of another width than those fitted.
+            InputError: Features of another width than those fitted, or none on either side.
         """
         if not hasattr(self, "system_"):
             raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
         check_graph(data)
-        graph, _ = with_features(data)
+        if (self.features_ == "positional" or data.x is None) and not torch.equal(data.edge_index, self._edges):
+            raise InputError("positional features do not carry over to another graph: give the nodes of both graphs features")
+        graph, _ = prepare(data)
         device = next(self.system_.parameters()).device
         graph = graph if graph.x.device == device else graph.clone().to(device)
         return _predict(self.system_, graph).labels

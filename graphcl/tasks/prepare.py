@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import remove_self_loops
 
 from graphcl.errors import InputError
 from graphcl.kernels import cached_adjacency
@@ -36,19 +39,31 @@ def check_graph(data: Data) -> None:
         _check_features(data.x, nodes)
 
 
-def with_features(data: Data, width: int = 32) -> tuple[Data, str]:
-    """The graph itself if its nodes have features, else a copy with positional ones; and which of the two it was.
+def prepare(data: Data, width: int = 32) -> tuple[Data, str]:
+    """What systems train on: features on every node, no self-loops, weights of the features' type.
+
+    Returns a shallow copy where anything had to change, else the graph itself; and ``"given"`` or ``"positional"`` for
+    where the features come from.
 
     Args:
         data: A checked graph.
-        width: Number of positional features.
+        width: Number of positional features, where there are none.
     """
-    if data.x is not None:
-        return data, "given"
-    adj = cached_adjacency(data.edge_index, data.num_nodes, normalize="sym", self_loops=True)
-    copy = data.clone()
-    copy.x = positional_features(adj, width).to(data.edge_index.device)
-    return copy, "positional"
+    graph, features = data, "given"
+    if bool((data.edge_index[0] == data.edge_index[1]).any()):  # a node is no neighbour of its own
+        graph = copy.copy(graph)
+        weight = graph.edge_weight if "edge_weight" in graph else None
+        graph.edge_index, kept = remove_self_loops(graph.edge_index, weight)
+        if kept is not None:
+            graph.edge_weight = kept
+    if data.x is None:
+        graph, features = copy.copy(graph), "positional"
+        adj = cached_adjacency(graph.edge_index, graph.num_nodes, normalize="sym", self_loops=True)
+        graph.x = positional_features(adj, width).to(graph.edge_index.device)
+    if "edge_weight" in graph and graph.edge_weight.dtype != graph.x.dtype:
+        graph = copy.copy(graph)
+        graph.edge_weight = graph.edge_weight.to(graph.x.dtype)
+    return graph, features
 
 
 def scored_nodes(data: Data) -> Tensor | None:

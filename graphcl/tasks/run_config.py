@@ -25,6 +25,7 @@ class RunConfig:
     Args:
         system: Name of the system.
         dataset: ``domain/name``, or the name of an embedded set.
+        n_clusters: Number of clusters; the number of classes when ``None``.
         seeds: One training run each.
         selection: Which epoch speaks.
         model: Every keyword hyper-parameter of the system.
@@ -33,6 +34,7 @@ class RunConfig:
 
     system: str
     dataset: str
+    n_clusters: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     selection: Rule = "last"
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class RunConfig:
         return {
             "system": self.system,
             "dataset": self.dataset,
+            "n_clusters": self.n_clusters,
             "seeds": list(self.seeds),
             "selection": self.selection,
             "model": dict(self.model),
@@ -54,6 +57,7 @@ def resolve(
     system: str,
     dataset: str,
     *,
+    n_clusters: int | None = None,
     seeds: int | None = None,
     selection: str | None = None,
     settings: Iterable[str] = (),
@@ -65,6 +69,7 @@ def resolve(
     Args:
         system: Name of the system.
         dataset: Name of the data set, for which a recipe may exist.
+        n_clusters: Number of clusters; the number of classes when ``None``.
         seeds: How many; the recipe's number, or 3, when ``None``.
         selection: Instead of the recipe's.
         settings: ``key=value`` with ``model.temperature`` or ``training.lr`` for a key; the section may be left out.
@@ -93,6 +98,7 @@ def resolve(
     return RunConfig(
         system=system,
         dataset=dataset,
+        n_clusters=n_clusters,
         seeds=tuple(range(first_seed, first_seed + count)),
         selection=_validate(TypeAdapter(Rule), selection or protocol.get("selection", "last"), "selection"),
         model=_validate(TypeAdapter(schema), model, "model").model_dump(),

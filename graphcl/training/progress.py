@@ -30,16 +30,22 @@ class EpochProgress:
             )  # fmt: skip
             self._task = self._bar.add_task(label, total=epochs, rate="", loss="")
         self._began = self._said = time.monotonic()
+        self._unsaid = ""
 
     def __enter__(self) -> EpochProgress:
-        if self._bar is not None:
-            self._bar.start()
-        self._began = self._said = time.monotonic()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif error is None and self._unsaid:  # stopped early: the last line that was written is old
+            self._say(self._unsaid)
+
+    def on_fit_start(self) -> None:
+        """Shows the bar; the clock starts."""
+        if self._bar is not None:
+            self._bar.start()
+        self._began = self._said = time.monotonic()
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
         """Moves the bar, or writes a line if the last one is old enough."""
@@ -48,8 +54,13 @@ class EpochProgress:
         loss = f"loss {terms['loss']:.4f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=f"{rate:.1f} epochs/s", loss=loss)
-        elif done == self.epochs or now - self._said >= self.every:
+            return
+        left = (self.epochs - done) / rate
+        self._unsaid = f"{self.label}: epoch {done}/{self.epochs}, {rate:.1f} epochs/s, {left:.0f} s to go, {loss}"
+        if done == self.epochs or now - self._said >= self.every:
             self._said = now
-            left = (self.epochs - done) / rate
-            text = f"{self.label}: epoch {done}/{self.epochs}, {rate:.1f} epochs/s, {left:.0f} s to go, {loss}"
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self._say(self._unsaid)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
+        self._unsaid = ""

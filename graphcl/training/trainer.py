@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch_geometric.data import Data
@@ -27,6 +27,15 @@ class Observer(Protocol):
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> bool | None:
         """Takes note of an epoch, counted from 0, and may add terms of its own; ``True`` asks the run to stop after it."""
+        ...
+
+
+@runtime_checkable
+class HasFitStart(Protocol):
+    """An observer that does something once everything was accepted, before the first epoch."""
+
+    def on_fit_start(self) -> None:
+        """Called once, before the first epoch, in the order of the observers."""
         ...
 
 
@@ -69,6 +78,9 @@ class Trainer:
             NonFiniteLossError: A term is not finite; the weights are those before the bad step.
         """
         state = self.start(system) if state is None else state
+        for observer in self.observers:
+            if isinstance(observer, HasFitStart):
+                observer.on_fit_start()
         while state.epoch < self.config.epochs:
             began = time.perf_counter()
             terms = self._epoch(system, data, state)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
 from graphcl.evaluation.kmeans import kmeans
 from graphcl.kernels import Adjacency, cached_adjacency
-from graphcl.losses import NeighborContrast, self_training, student_t
-from graphcl.losses.pair_loss import PairLoss, check_temperature
+from graphcl.losses import NeighborContrast, PairLoss, check_temperature, self_training, student_t, unit_rows
 from graphcl.models.encoders import PropagatedMLP
 from graphcl.negatives import MetaNode, Negatives
 
@@ -129,10 +127,10 @@ class PamC(nn.Module):
         self.clustered.fill_(True)
 
     def _unit(self, data: Data) -> Tensor:
-        return F.normalize(self.encoder(data.x, data.edge_index, data.edge_weight if "edge_weight" in data else None), dim=1)
+        return unit_rows(self.encoder(data.x, data.edge_index, data.edge_weight if "edge_weight" in data else None))
 
     def _contrast(self, negatives: Negatives | None) -> PairLoss:
-        return NeighborContrast(self.temperature, negatives=negatives)
+        return NeighborContrast(self.temperature, negatives=negatives, similarity="dot")
 
 
 def _positives(data: Any) -> Adjacency:

@@ -53,6 +53,8 @@ class PropagatedMLP(nn.Module):
             raise InputError(
                 f"this encoder was made for {self.first.in_features} features a node; got x of shape {tuple(x.shape)}"
             )
+        if x.requires_grad:
+            raise InputError("the features are propagated once, as data: give this encoder an x that requires no gradient")
         adj = cached_adjacency(edge_index, len(x), edge_weight=edge_weight, normalize="sym", self_loops=True)
         hidden = torch.relu(self._smoothed(x, adj) + self.first.bias)
         out: Tensor = self.second(hidden)

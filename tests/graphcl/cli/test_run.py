@@ -120,3 +120,15 @@ def test_a_file_in_the_way_is_one_line(cli, tmp_path, out):
     assert out in answer.complaint
     assert "name a" in answer.complaint
     assert answer.paths == ["f"]
+
+
+def test_a_graph_without_classes_is_run_with_k(cli, tmp_path):
+    answer = cli("run", "pamc", "davis", "--k", "3", *QUICK, "--out", "davis")
+    assert answer.code == 0, answer.err
+    assert yaml.safe_load((tmp_path / "davis" / "config.yaml").read_text())["n_clusters"] == 3
+
+
+def test_a_data_set_in_the_place_of_the_system_is_recognised(cli):
+    answer = cli("run", "digits")
+    assert answer.code == 2
+    assert answer.err == "error: 'digits' is a data set, and the system comes first; try: graphcl run pamc digits\n"

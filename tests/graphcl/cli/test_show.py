@@ -58,5 +58,6 @@ def test_a_folder_that_holds_a_run_is_refused_before_anything_else(config, karat
 
 def test_clusters_without_scores_print_no_table(config, karate, tmp_path, capsys):
     karate.y = None
-    show_run(config, karate, out=tmp_path / "run", n_clusters=3)
+    config = resolve("pamc", "mine", n_clusters=3, seeds=1, settings=["hidden=8"], training={"epochs": 3, "device": "cpu"})
+    show_run(config, karate, out=tmp_path / "run")
     assert capsys.readouterr().out == f"run folder: {tmp_path / 'run'}\n"

@@ -20,7 +20,14 @@ def metrics() -> Callable[..., dict[str, Any]]:
         return {
             "system": "pamc",
             "dataset": "citation/cora",
-            "protocol": {"selection": "last", "stamp": None, "n_clusters": 7, "features": "given", **protocol},
+            "protocol": {
+                "selection": "last",
+                "stamp": None,
+                "n_clusters": 7,
+                "clusters_found": [7],
+                "features": "given",
+                **protocol,
+            },
             "seeds": list(range(seeds)),
             "metrics": score(0.75),
             "baselines": {"kmeans-raw": score(0.5), "kmeans-filtered-2": score(0.625)},

@@ -58,8 +58,10 @@ def clusterer() -> Callable[..., GraphClusterer]:
 def run_config() -> Callable[..., RunConfig]:
     """Makes the configuration of a small, quick run."""
 
-    def make(seeds: tuple[int, ...] = (0, 1), selection: str = "last", epochs: int = 6) -> RunConfig:
+    def make(
+        seeds: tuple[int, ...] = (0, 1), selection: str = "last", epochs: int = 6, n_clusters: int | None = None
+    ) -> RunConfig:
         training = TrainingConfig(epochs=epochs, device="cpu")
-        return RunConfig("pamc", "planted", seeds=seeds, selection=selection, model=PARAMS, training=training)
+        return RunConfig("pamc", "planted", n_clusters, seeds=seeds, selection=selection, model=PARAMS, training=training)
 
     return make

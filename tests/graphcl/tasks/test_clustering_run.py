@@ -122,7 +122,7 @@ def test_oracle_is_stamped(run_config, planted, tmp_path):
 def test_without_one_class_a_node_there_are_clusters_but_no_scores(run_config, planted, tmp_path, y):
     data = planted()
     data.y = y
-    start(run_config(seeds=(0,)), data, tmp_path, n_clusters=3)
+    start(run_config(seeds=(0,), n_clusters=3), data, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["metrics"] == {}
     assert metrics["baselines"] == {}
@@ -145,7 +145,7 @@ def test_unlabelled_nodes_count_neither_for_the_system_nor_for_the_anchors(run_c
 def test_a_run_that_cannot_start_leaves_no_folder_and_says_nothing(run_config, planted, tmp_path, n_clusters):
     said = []
     with pytest.raises(InputError, match="n_clusters"):
-        start(run_config(), planted(), tmp_path / "run", n_clusters=n_clusters, say=said.append)
+        start(run_config(n_clusters=n_clusters), planted(), tmp_path / "run", say=said.append)
     assert not (tmp_path / "run").exists()
     assert said == []
 

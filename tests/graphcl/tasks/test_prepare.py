@@ -8,7 +8,7 @@ from torch_geometric.data import Data, HeteroData
 
 from graphcl import datasets
 from graphcl.errors import InputError
-from graphcl.tasks.prepare import check_graph, scored_nodes, with_features
+from graphcl.tasks.prepare import check_graph, prepare, scored_nodes
 
 
 def csr(x):
@@ -65,25 +65,25 @@ def test_features_of_another_shape_type_or_with_holes_are_refused(x, message):
 
 def test_given_features_are_used_as_they_are(planted):
     data = planted()
-    graph, kind = with_features(data)
+    graph, kind = prepare(data)
     assert graph is data
     assert kind == "given"
 
 
 def test_positional_features_go_into_a_copy_and_are_the_same_every_time():
     data = datasets.load("karate")
-    graph, kind = with_features(data, width=5)
+    graph, kind = prepare(data, width=5)
     assert kind == "positional"
     assert data.x is None
     assert graph.x.shape == (34, 6)
     assert torch.equal(graph.edge_index, data.edge_index)
-    assert torch.equal(with_features(data, width=5)[0].x, graph.x)
+    assert torch.equal(prepare(data, width=5)[0].x, graph.x)
 
 
 def test_a_tiny_graph_without_features_is_told_what_to_give():
     data = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
     with pytest.raises(InputError, match="at least 4 nodes; got 2: give the nodes features instead"):
-        with_features(data)
+        prepare(data)
 
 
 def test_all_nodes_are_scored_unless_some_are_marked(planted):
@@ -91,3 +91,15 @@ def test_all_nodes_are_scored_unless_some_are_marked(planted):
     assert scored_nodes(data) is None
     data.unlabelled = torch.arange(41) < 2
     assert scored_nodes(data).tolist() == [False, False] + [True] * 39
+
+
+def test_listed_self_loops_are_taken_out_with_their_weights_and_the_graph_stays_as_it_was():
+    edges = torch.tensor([[0, 1, 1, 2], [1, 0, 1, 2]])
+    data = Data(x=torch.eye(3), edge_index=edges, edge_weight=torch.tensor([2.0, 2.0, 9.0, 9.0], dtype=torch.float64))
+    graph, kind = prepare(data)
+    assert kind == "given"
+    assert graph.edge_index.tolist() == [[0, 1], [1, 0]]
+    assert graph.edge_weight.tolist() == [2.0, 2.0]
+    assert graph.edge_weight.dtype == graph.x.dtype
+    assert data.edge_index is edges
+    assert data.edge_weight.dtype == torch.float64

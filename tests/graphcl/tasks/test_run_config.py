@@ -139,7 +139,7 @@ def test_an_unknown_selection_or_system_is_refused():
 def test_the_written_form_is_plain_and_complete():
     config = resolve("pamc", "digits", seeds=2)
     plain = yaml.safe_load(yaml.safe_dump(config.as_dict()))
-    assert list(config.as_dict()) == ["system", "dataset", "seeds", "selection", "model", "training"]
+    assert list(config.as_dict()) == ["system", "dataset", "n_clusters", "seeds", "selection", "model", "training"]
     assert plain == config.as_dict()
     assert plain["seeds"] == [0, 1]
     assert plain["training"] == dataclasses.asdict(config.training)
