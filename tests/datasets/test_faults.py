@@ -4,8 +4,12 @@ from graphcl.datasets.faults import Faults
 from graphcl.errors import InputError
 
 
-def test_no_fault_is_no_error():
-    Faults().check()
+def test_no_fault_is_no_error_and_one_is():
+    faults = Faults()
+    faults.check()
+    faults.add("kind", "line 3: bad")
+    with pytest.raises(InputError, match="line 3: bad"):
+        faults.check()
 
 
 def test_the_first_of_each_kind_up_to_three_in_one_line():

@@ -1,4 +1,6 @@
 import gc
+import sys
+import weakref
 
 import torch
 
@@ -65,9 +67,17 @@ def test_a_dropped_cache_leaves_nothing_behind():
     cache = WeakTensorCache()
     tensor = torch.zeros(3)
     cache.get((tensor,), None, lambda: 1)
+    gone = weakref.ref(cache)
     del cache
     gc.collect()
-    del tensor  # the callback finds no cache and must not mind
+    assert gone() is None
+    complaints = []
+    previous, sys.unraisablehook = sys.unraisablehook, complaints.append
+    try:
+        del tensor  # the callback finds no cache and must not mind
+    finally:
+        sys.unraisablehook = previous
+    assert complaints == []
 
 
 def test_inference_tensors_are_built_from_every_time():

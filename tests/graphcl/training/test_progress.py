@@ -49,8 +49,10 @@ def test_the_last_epoch_is_always_written_however_fast(clock):
 
 
 def test_no_time_at_all_is_no_division_by_zero(clock):
-    with EpochProgress(1, "seed 0", console=plain()) as progress:
+    console = plain()
+    with EpochProgress(1, "seed 0", console=console) as progress:
         progress.on_epoch_end(0, {"loss": 1.0})
+    assert lines(console)[0].endswith("0 s to go, loss 1.0000")
 
 
 def test_on_a_terminal_it_draws_a_bar_instead(clock):
