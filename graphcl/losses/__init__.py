@@ -1,21 +1,53 @@
-"""How agreement is scored: `PairLoss`, the named losses made of it, and the few that are not pairwise."""
+"""How agreement is scored: `PairLoss`, the named losses made of it, and the ones that are not pairwise."""
 
+from graphcl.losses.barlow_twins import BarlowTwins
+from graphcl.losses.binary import BCE, JSD
+from graphcl.losses.bootstrap import Bootstrap, cosine_momentum, update_target
+from graphcl.losses.bpr import BPR, l2_penalty
 from graphcl.losses.catalogue import LOSSES, InfoNCE, NeighborContrast
+from graphcl.losses.cca_ssg import CCASSG
+from graphcl.losses.decoupled_uniformity import DecoupledUniformity, rbf_kernel
 from graphcl.losses.links import Link, coupled, decoupled
 from graphcl.losses.pair_loss import PairLoss, check_temperature, unit_rows
 from graphcl.losses.self_training import self_training, student_t, target_distribution
+from graphcl.losses.sinkhorn import sinkhorn
+from graphcl.losses.ssge import SSGE
+from graphcl.losses.standardise import constant_dimensions, standardise
+from graphcl.losses.swav import SwAV
+from graphcl.losses.triplet import Triplet
+from graphcl.losses.vicreg import VICReg
+from graphcl.losses.w_mse import WMSE
 
 __all__ = [
+    "BCE",
+    "BPR",
+    "CCASSG",
+    "JSD",
     "LOSSES",
+    "SSGE",
+    "WMSE",
+    "BarlowTwins",
+    "Bootstrap",
+    "DecoupledUniformity",
     "InfoNCE",
     "Link",
     "NeighborContrast",
     "PairLoss",
+    "SwAV",
+    "Triplet",
+    "VICReg",
     "check_temperature",
+    "constant_dimensions",
+    "cosine_momentum",
     "coupled",
     "decoupled",
+    "l2_penalty",
+    "rbf_kernel",
     "self_training",
+    "sinkhorn",
+    "standardise",
     "student_t",
     "target_distribution",
     "unit_rows",
+    "update_target",
 ]

@@ -1,9 +1,24 @@
-"""The named losses, each a short composition of `PairLoss`; the table at the end is what ``graphcl list losses`` shows."""
+"""The named pairwise losses, each a composition of `PairLoss`, and the table of all that ``graphcl list losses`` shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import nn
+
+from graphcl.losses.barlow_twins import BarlowTwins
+from graphcl.losses.binary import BCE, JSD
+from graphcl.losses.bootstrap import Bootstrap
+from graphcl.losses.bpr import BPR
+from graphcl.losses.cca_ssg import CCASSG
+from graphcl.losses.decoupled_uniformity import DecoupledUniformity
 from graphcl.losses.links import coupled, decoupled
 from graphcl.losses.pair_loss import PairLoss, Similarity, Symmetric
+from graphcl.losses.ssge import SSGE
+from graphcl.losses.swav import SwAV
+from graphcl.losses.triplet import Triplet
+from graphcl.losses.vicreg import VICReg
+from graphcl.losses.w_mse import WMSE
 from graphcl.negatives import Negatives
 
 
@@ -53,7 +68,22 @@ def NeighborContrast(
     return PairLoss(decoupled, negatives=negatives, temperature=temperature, similarity=similarity, symmetric="off")
 
 
-LOSSES = {
+LOSSES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "info-nce": (InfoNCE, "find the same row in the other view (van den Oord et al., 2018)"),
     "neighbor-contrast": (NeighborContrast, "agree with graph neighbours, differ from the rest (Hu et al., 2021)"),
+    "barlow-twins": (BarlowTwins, "cross-correlation of two views becomes the identity (Zbontar et al., 2021)"),
+    "bce": (BCE, "tell positive from negative scores one by one (Velickovic et al., 2019)"),
+    "bootstrap": (Bootstrap, "predict a slow copy's view, without negatives (Grill et al., 2020)"),
+    "bpr": (BPR, "rank what was chosen above what was not (Rendle et al., 2009)"),
+    "cca-ssg": (CCASSG, "standardised views agree, dimensions are uncorrelated (Zhang et al., 2021)"),
+    "decoupled-uniformity": (
+        DecoupledUniformity,
+        "centroids of the views spread out, prior knowledge as a kernel (Dufumier et al., 2022)",
+    ),
+    "jsd": (JSD, "BCE shifted to 0 where scores tell nothing: a bound on mutual information (Hjelm et al., 2019)"),
+    "ssge": (SSGE, "standardised views agree, each close to an isotropic Gaussian (Liu et al., 2024)"),
+    "swav": (SwAV, "each view predicts the other's balanced prototypes (Caron et al., 2020)"),
+    "triplet": (Triplet, "positives nearer than negatives by a margin, over all triplets (Weinberger and Saul, 2009)"),
+    "vicreg": (VICReg, "views agree, dimensions vary and do not covary (Bardes et al., 2021)"),
+    "w-mse": (WMSE, "whitened views agree (Ermolov et al., 2020)"),
 }

@@ -80,7 +80,7 @@ class PairLoss(nn.Module):
             positives: Row-normalised adjacency without self-loops; ``None`` pairs row ``i`` with row ``i``.
             order: Powers ``1 .. order`` of ``positives`` are averaged: influence reaches that many hops.
         """
-        _check_pairs(z1, z2)
+        check_pairs(z1, z2)
         if order < 1:
             raise InputError(f"order must be >= 1, the hops that positives reach; got {order}")
         if positives is not None and self.link is coupled:
@@ -130,7 +130,8 @@ def unit_rows(z: Tensor) -> Tensor:
     return F.normalize(z, dim=1, eps=1e-8).masked_fill((z == 0).all(1, keepdim=True), 0.0)
 
 
-def _check_pairs(z1: Tensor, z2: Tensor) -> None:
+def check_pairs(z1: Tensor, z2: Tensor) -> None:
+    """Refuses views that do not pair row by row, that leave no negatives, or that are not finite."""
     if z1.ndim != 2 or z1.shape != z2.shape:
         raise InputError(
             f"z1 and z2 must both be (N, D) with equal N and D; got {tuple(z1.shape)} and {tuple(z2.shape)}. "

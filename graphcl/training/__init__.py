@@ -2,6 +2,7 @@
 
 from graphcl.training.config import TrainingConfig
 from graphcl.training.determinism import deterministic, seed_everything
+from graphcl.training.embed_then_loss import embed_then_loss
 from graphcl.training.environment import device_name, environment, peak_memory_mb
 from graphcl.training.progress import EpochProgress
 from graphcl.training.run_folder import RunFolder
@@ -22,6 +23,7 @@ __all__ = [
     "TrainingConfig",
     "deterministic",
     "device_name",
+    "embed_then_loss",
     "environment",
     "peak_memory_mb",
     "seed_everything",

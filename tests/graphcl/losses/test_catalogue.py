@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from graphcl.errors import InputError
 from graphcl.kernels import Adjacency
@@ -215,5 +216,5 @@ def test_every_named_loss_is_made_without_arguments_and_says_what_it_is():
     assert LOSSES["info-nce"][0] is InfoNCE
     assert LOSSES["neighbor-contrast"][0] is NeighborContrast
     for make, description in LOSSES.values():
-        assert isinstance(make(), PairLoss)
+        assert isinstance(make(), nn.Module)
         assert description
