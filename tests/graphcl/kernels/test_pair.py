@@ -6,7 +6,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from graphcl.errors import InputError
-from graphcl.kernels import Columns, Rule, pair, pair_lse, pair_lse_reference
+from graphcl.kernels import Columns, Rule, pair_lse, pair_lse_reference, pair_tiles
+from graphcl.kernels.pair_reference import pair_logits_reference
+from graphcl.kernels.pair_tiles import PairTiles
 
 F64 = torch.float64
 SIZES = [(1, 1, 1), (1, 7, 3), (7, 1, 2), (5, 5, 4), (13, 31, 6), (67, 11, 16)]
@@ -52,8 +54,8 @@ def test_the_reference_itself_is_the_sum_that_the_formula_writes():
 
 @pytest.mark.parametrize("rows", [1, 2, 256])
 def test_gradcheck_passes_for_anchors_candidates_bias_and_scale(rows, monkeypatch):
-    monkeypatch.setattr(pair, "_TILE_BYTES", 1)
-    monkeypatch.setattr(pair, "_MIN_ROWS", rows)
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", 1)
+    monkeypatch.setattr(pair_tiles, "MIN_ROWS", rows)
     a, z, bias = random_pairs(5, 7, 3)
     ids, rule = torch.tensor([0, 1, 1, 2, 3, 4, 4]), Rule(exclude=torch.tensor([0, 1, 2, 4, 9]))
     tensors = tuple(t.requires_grad_() for t in (a, z, bias, torch.tensor(0.8, dtype=F64)))
@@ -183,25 +185,19 @@ def test_results_do_not_depend_on_the_rows_of_a_tile(rows, monkeypatch):
     a, z, bias = random_pairs(31, 19, 5)
     scale, grad, rule = torch.tensor(2.3, dtype=F64), torch.randn(31, dtype=F64), Rule(exclude=torch.randint(19, (31,)))
     want, want_gradients = both_ways(pair_lse, (a, z, bias, scale), grad, rule=rule)
-    monkeypatch.setattr(pair, "_MIN_ROWS", 1)
-    monkeypatch.setattr(pair, "_TILE_BYTES", rows * 19 * 8)
+    monkeypatch.setattr(pair_tiles, "MIN_ROWS", 1)
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", rows * 19 * 8)
     heights = []
-    plain = pair._Tiles.logits
-    monkeypatch.setattr(pair._Tiles, "logits", lambda self, at: heights.append(at.stop - at.start) or plain(self, at))
+    plain = PairTiles.product
+    monkeypatch.setattr(
+        PairTiles, "product", lambda self, at, columns: heights.append(at.stop - at.start) or plain(self, at, columns)
+    )
     value, gradients = both_ways(pair_lse, (a, z, bias, scale), grad, rule=rule)
     full, rest = divmod(31, rows)
     assert heights == 2 * ([rows] * full + [rest] * (rest > 0))
     torch.testing.assert_close(value, want)
     for ours, theirs in zip(gradients, want_gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
-
-
-def test_the_tile_fills_its_bytes_but_never_falls_under_the_least_number_of_rows():
-    a = torch.empty(100_000, 1)
-    assert pair._Tiles(a, torch.empty(2048, 1), None, torch.tensor(1.0), None, None).rows == 4096
-    assert pair._Tiles(a[:10], torch.empty(2048, 1), None, torch.tensor(1.0), None, None).rows == 10
-    wide = pair._Tiles(a[:300], torch.empty(100_000, 1), None, torch.tensor(1.0), None, None)
-    assert wide.rows == 256
 
 
 class LargestResult(TorchDispatchMode):
@@ -220,14 +216,13 @@ class LargestResult(TorchDispatchMode):
 
 def test_no_array_of_all_pairs_is_ever_made(monkeypatch):
     n, d = 6000, 4
-    monkeypatch.setattr(pair, "_TILE_BYTES", 2**20)
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", 2**21)
     a, z, bias = random_pairs(n, n, d, dtype=torch.float32)
     for tensor in (a, z, bias):
         tensor.requires_grad_()
     with LargestResult() as largest:
         pair_lse(a, Columns(z, bias), scale=1.0, rule=Rule(exclude=torch.arange(n))).sum().backward()
-    tile = 256 * n * 4
-    assert tile <= largest.bytes < 1.1 * tile
+    assert 0.9 * 2**21 < largest.bytes <= 2**21
     assert largest.bytes < 0.05 * n * n * 4
     # The reference does make it: the spy can see.
     with LargestResult() as largest:
@@ -339,7 +334,157 @@ def test_vectors_of_another_length_are_named(columns, rule, message):
         pair_lse(torch.ones(2, 3), columns, scale=1.0, rule=rule)
 
 
-@pytest.mark.parametrize("shape", [(2,), (2, 1), (4,)])
+@pytest.mark.parametrize("shape", [(3,), (2, 1), (4,)])
 def test_a_scale_of_several_numbers_is_refused(shape):
-    with pytest.raises(InputError, match="scale must be one number; got a tensor of shape"):
+    with pytest.raises(InputError, match=r"scale must be one number or one for each anchor, \(2,\); got a tensor of shape"):
         pair_lse(torch.ones(2, 3), Columns(torch.ones(4, 3)), scale=torch.ones(shape))
+
+
+@pytest.mark.parametrize("biased", [False, True])  # without and with a shift
+def test_each_anchor_may_have_a_scale_of_its_own(biased):
+    a, z, bias = random_pairs(5, 7, 3)
+    columns, rule = Columns(z, bias if biased else None), Rule(exclude=torch.arange(5))
+    scale = torch.tensor([0.3, 1.0, 0.0, 2.5, -1.0], dtype=F64)
+    out = pair_lse(a, columns, scale=scale, rule=rule)
+    for row in range(5):
+        one = pair_lse(a[row : row + 1], columns, scale=float(scale[row]), rule=Rule(exclude=torch.tensor([row])))
+        torch.testing.assert_close(out[row], one[0])
+    leaves = tuple(t.requires_grad_() for t in (a, z, scale))
+    assert torch.autograd.gradcheck(
+        lambda a, z, scale: pair_lse(a, Columns(z, columns.bias), scale=scale, rule=rule, both=True), leaves
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_half_precision_is_single_precision_of_the_rounded_inputs(dtype, scale):
+    a, z, bias = (t.to(dtype) for t in random_pairs(13, 31, 8))
+    halves, singles = ([t.to(kind).requires_grad_() for t in (a, z, bias)] for kind in (dtype, torch.float32))
+    out, want = (pair_lse(t[0], Columns(t[1], t[2]), scale=scale, rule=Rule(torch.arange(13))) for t in (halves, singles))
+    assert out.dtype == torch.float32
+    assert torch.equal(out, want)
+    ours, theirs = torch.autograd.grad(out.sum(), halves), torch.autograd.grad(want.sum(), singles)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == dtype
+        assert torch.equal(one, other.to(dtype))
+
+
+@pytest.mark.parametrize(("n", "m", "d"), SIZES)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("budget", [1, 200, 2**25])
+def test_both_sides_of_one_sweep_equal_the_dense_reference(n, m, d, biased, budget, monkeypatch):
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", budget)
+    monkeypatch.setattr(pair_tiles, "MIN_ROWS", 3)
+    a, z, bias = random_pairs(n, m, d)
+    exclude, grads = torch.randint(1, m + 1, (n,)), [torch.randn(n, dtype=F64), torch.randn(m, dtype=F64)]
+    leaves = [t.requires_grad_() for t in (a, z, bias, torch.rand(n, dtype=F64))]
+    columns, rule = Columns(z, bias if biased else None), Rule(exclude=exclude) if n > 1 else None  # no side is empty
+    used = leaves if biased else [a, z, leaves[3]]
+    results = []
+    logits = pair_logits_reference(a, columns, scale=leaves[3], rule=rule)
+    for outs in (pair_lse(a, columns, scale=leaves[3], rule=rule, both=True), (logits.logsumexp(1), logits.logsumexp(0))):
+        results.append((*outs, *torch.autograd.grad(outs, used, grads)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_both_sides_equal_two_separate_calls():
+    a, z, _ = (t.float() for t in random_pairs(67, 31, 8))
+    a, z = (torch.nn.functional.normalize(t, dim=1) for t in (a, z))
+    for scale in (2.0, 200.0):
+        rows, columns = pair_lse(a, Columns(z), scale=scale, both=True)
+        torch.testing.assert_close(rows, pair_lse(a, Columns(z), scale=scale))
+        torch.testing.assert_close(columns, pair_lse(z, Columns(a), scale=scale))
+
+
+def test_one_side_of_both_may_go_unused():
+    a, z, _ = random_pairs(5, 7, 3)
+    a.requires_grad_()
+    rows, columns = pair_lse(a, Columns(z), scale=2.0, both=True)
+    (ours,) = torch.autograd.grad(rows.sum(), a, retain_graph=True)
+    torch.testing.assert_close(ours, torch.autograd.grad(pair_lse(a, Columns(z), scale=2.0).sum(), a)[0])
+    (ours,) = torch.autograd.grad(columns.sum(), a)
+    torch.testing.assert_close(ours, torch.autograd.grad(pair_lse(z, Columns(a), scale=2.0).sum(), a)[0])
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_column_in_which_nothing_counts_is_minus_infinity_without_gradient(biased):
+    a, z, bias = random_pairs(3, 4, 2)
+    rule = Rule(same=(torch.tensor([1, 1, 1]), torch.tensor([1, 1, 0, 1])))
+    z.requires_grad_()
+    _, columns = pair_lse(a, Columns(z, bias if biased else None), scale=1.0, rule=rule, both=True)
+    assert (columns == -torch.inf).tolist() == [False, False, True, False]
+    columns.sum().backward()
+    assert z.grad.isfinite().all()
+    assert torch.count_nonzero(z.grad[2]) == 0
+
+
+def random_rule(kind, n, m, seed=0):
+    """Ids of three kinds, so that some pairs agree; column 0 is let in for every row, so that every row keeps something."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randint(1, 4, shape, generator=generator)  # noqa: E731
+    if kind == "exclude":
+        return Rule(exclude=torch.randint(m + 1, (n,), generator=generator))
+    if kind == "seen":
+        listed = torch.rand(n, m, generator=generator) < 0.4
+        crow = torch.cat([torch.zeros(1, dtype=torch.int64), listed.sum(1).cumsum(0)])
+        return Rule(seen=(crow, listed.nonzero()[:, 1]))
+    if kind == "clusters":
+        return Rule(clusters=(draw(n, 3), draw(m, 3)))
+    if kind == "all":
+        parts = {name: getattr(random_rule(name, n, m, seed), name) for name in ("exclude", "different", "clusters", "seen")}
+        return Rule(**parts)
+    return Rule(**{kind: (draw(n), draw(m))})
+
+
+KINDS = ["exclude", "same", "different", "clusters", "seen", "all"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize(("rows", "budget"), [(1, 1), (3, 1), (3, 300), (16, 2**12), (67, 2**25)])
+def test_each_rule_in_the_tile_equals_the_dense_mask(kind, biased, rows, budget, monkeypatch):
+    monkeypatch.setattr(pair_tiles, "MIN_ROWS", rows)
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", budget)
+    a, z, bias = random_pairs(67 if rows > 1 else 7, 19, 4)
+    rule = random_rule(kind, len(a), len(z))
+    leaves = [t.requires_grad_() for t in (a, z)]
+    columns = Columns(z, bias if biased else None)
+    ours = pair_lse(a, columns, scale=1.3, rule=rule, both=True)
+    logits = pair_logits_reference(a, columns, scale=1.3, rule=rule)
+    kept = [(logits > -torch.inf).any(dim) for dim in (1, 0)]
+    theirs = [logits[kept[0]].logsumexp(1), logits[:, kept[1]].logsumexp(0)]
+    for out, want, keep in zip(ours, theirs, kept, strict=True):
+        torch.testing.assert_close(out[keep], want)
+        assert (out[~keep] == -torch.inf).all()
+    grads = [torch.randn_like(want) for want in theirs]
+    got = torch.autograd.grad([out[keep] for out, keep in zip(ours, kept, strict=True)], leaves, grads)
+    for one, other in zip(got, torch.autograd.grad(theirs, leaves, grads), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradcheck_passes_under_each_rule(kind, monkeypatch):
+    monkeypatch.setattr(pair_tiles, "MIN_ROWS", 2)
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", 100)
+    a, z, bias = random_pairs(5, 11, 3)
+    rule = random_rule(kind, 5, 11)
+    kept = pair_lse(a, Columns(z), scale=1.0, rule=rule).isfinite()
+    leaves = tuple(t.requires_grad_() for t in (a, z, bias))
+    assert torch.autograd.gradcheck(lambda a, z, bias: pair_lse(a, Columns(z, bias), scale=0.7, rule=rule)[kept], leaves)
+
+
+def test_candidates_that_are_constants_get_no_gradient_and_the_others_theirs():
+    a, z, bias = random_pairs(5, 7, 3)
+    want = both_ways(pair_lse, (a, z, bias, torch.tensor(1.0, dtype=F64)), torch.ones(5, dtype=F64))[1]
+    for at, leaf in enumerate((a, z, bias)):
+        leaves = [t.clone() for t in (a, z, bias)]
+        leaves[at].requires_grad_()
+        out = pair_lse(leaves[0], Columns(leaves[1], leaves[2]), scale=1.0)
+        torch.testing.assert_close(torch.autograd.grad(out.sum(), leaves[at])[0], want[at])
+        assert leaf.grad is None
+
+
+def test_a_device_that_differs_is_named():
+    with pytest.raises(InputError, match="must be on the device of the anchors, cpu"):
+        pair_lse(torch.ones(2, 3), Columns(torch.ones(4, 3), ids=torch.ones(4, device="meta")), scale=1.0)

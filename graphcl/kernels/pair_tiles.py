@@ -1,0 +1,161 @@
+"""Blocks of the N x M array of pairs, all written into one small workspace, and the rule applied inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from graphcl.errors import InputError
+from graphcl.kernels.columns import Columns
+from graphcl.kernels.rule import Ids, Rule
+
+TILE_BYTES = 32 * 2**20  # larger tiles fall out of the cache, and fresh memory beyond this is returned to the system each time
+MIN_ROWS = 256  # smaller products waste a third of the matrix rate
+
+
+class PairTiles:
+    """Blocks of ``left @ right.T`` with the rule of which pairs count.
+
+    A block is ``rows`` high and as wide as there are columns; where 256 such rows do not fit into the budget, columns
+    are cut as well. The budget covers everything of the size of a block: the block, the spare, masks and counts.
+
+    Args:
+        left: Operand of the anchors.
+        right: Operand of the candidates.
+        ids: Names of the columns, ``None`` for their positions.
+        rule: Which pairs count.
+        spare: Whether ``spare`` will be asked for.
+
+    Shapes:
+        left: ``(N, D)``; right: ``(M, D)``; ids: ``(M,)``.
+    """
+
+    def __init__(self, left: Tensor, right: Tensor, ids: Tensor | None, rule: Rule, *, spare: bool = False) -> None:
+        self.left, self.right = left, right
+        self.ids, self.rule = ids, rule
+        self.clusters = None if rule.clusters is None else tuple(part.T.contiguous() for part in rule.clusters)
+        named = ids is not None and rule.exclude is not None
+        masked = named or not (rule.same is rule.different is rule.clusters is None)
+        per_pair = left.element_size() * (1 + spare + (self.clusters is not None)) + masked
+        self.rows, self.columns = _block(len(left), len(right), per_pair)
+        size = self.rows * self.columns
+        self._tile = left.new_empty(size)
+        self._spare = left.new_empty(size) if spare else None
+        self._counts = left.new_empty(size) if self.clusters is not None else None
+        self._mask = torch.empty(size if masked else 0, dtype=torch.bool, device=left.device)
+
+    def __iter__(self) -> Iterator[tuple[slice, slice]]:
+        for rows in _slices(len(self.left), self.rows):
+            for columns in _slices(len(self.right), self.columns):
+                yield rows, columns
+
+    def product(self, rows: slice, columns: slice) -> Tensor:
+        """The block itself; overwritten by the next.
+
+        Shapes:
+            returns: ``(rows, columns)``.
+        """
+        left, right = self.left[rows], self.right[columns]
+        return torch.mm(left, right.T, out=_view(self._tile, len(left), len(right)))
+
+    def spare(self, tile: Tensor) -> Tensor:
+        """Room of the shape of a block, with anything in it."""
+        assert self._spare is not None
+        return _view(self._spare, *tile.shape)
+
+    def leave_out(self, tile: Tensor, rows: slice, columns: slice, fill: float) -> None:
+        """Writes ``fill`` over the pairs that do not count; weights apart, see ``counts``."""
+        rule = self.rule
+        if rule.exclude is not None:
+            exclude = rule.exclude[rows]
+            if self.ids is None:
+                _strike(tile, torch.arange(len(exclude), device=tile.device), exclude, columns, fill)
+            else:
+                tile.masked_fill_(torch.eq(exclude[:, None], self.ids[columns], out=self._mask_like(tile)), fill)
+        if rule.same is not None:
+            left, right = rule.same
+            tile.masked_fill_(torch.ne(left[rows, None], right[columns], out=self._mask_like(tile)), fill)
+        if rule.different is not None:
+            left, right = rule.different
+            tile.masked_fill_(torch.eq(left[rows, None], right[columns], out=self._mask_like(tile)), fill)
+        if rule.seen is not None:
+            crow, col = rule.seen
+            pointers = crow[rows.start : rows.stop + 1]
+            listed = col[int(pointers[0]) : int(pointers[-1])]
+            row = torch.arange(len(tile), device=tile.device).repeat_interleave(pointers.diff(), output_size=len(listed))
+            _strike(tile, row, listed, columns, fill)
+
+    def counts(self, rows: slice, columns: slice) -> Tensor | None:
+        """How often each pair counts, where clusterings weight it; ``None`` where all count alike.
+
+        Shapes:
+            returns: ``(rows, columns)``, overwritten by the next.
+        """
+        if self.clusters is None or self._counts is None:
+            return None
+        counts = _view(self._counts, rows.stop - rows.start, columns.stop - columns.start).zero_()
+        for left, right in zip(*self.clusters, strict=True):
+            counts.add_(torch.ne(left[rows, None], right[columns], out=self._mask_like(counts)))
+        return counts
+
+    def _mask_like(self, tile: Tensor) -> Tensor:
+        return _view(self._mask, *tile.shape)
+
+
+def check_pairs(a: Tensor, columns: Columns, rule: Rule) -> None:
+    """Refuses anchors, candidates and a rule that do not belong together.
+
+    Raises:
+        InputError: Shapes, types or devices that differ; no candidate at all.
+    """
+    z = columns.z
+    if a.ndim != 2 or z.ndim != 2 or a.shape[1] != z.shape[1]:
+        raise InputError(f"anchors (N, D) and candidates (M, D) must share D; got {tuple(a.shape)} and {tuple(z.shape)}")
+    if len(z) == 0:
+        raise InputError("there is no candidate to contrast with: the candidate set has 0 rows")
+    if not a.is_floating_point() or a.dtype != z.dtype or a.device != z.device:
+        raise InputError(
+            f"anchors and candidates must share one floating type and device; got {a.dtype} on {a.device} "
+            f"and {z.dtype} on {z.device}"
+        )
+    for name, vector in (("bias", columns.bias), ("ids", columns.ids)):
+        if vector is not None and vector.shape != (len(z),):
+            raise InputError(
+                f"{name} must be a vector of length {len(z)}; got {tuple(vector.shape)}. It has one entry for each candidate."
+            )
+    rule.check(len(a), len(z))
+    sides: tuple[Ids | None, ...] = (rule.same, rule.different, rule.clusters, rule.seen)
+    vectors = [columns.bias, columns.ids, rule.exclude, *(part for side in sides if side is not None for part in side)]
+    if any(vector is not None and vector.device != a.device for vector in vectors):
+        raise InputError(f"bias, ids and rule must be on the device of the anchors, {a.device}. Move them there: .to(...).")
+
+
+def working_type(dtype: torch.dtype) -> torch.dtype:
+    """What is computed in: single precision for half types, whose exponentials overflow or lose their digits."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _block(num_rows: int, num_columns: int, per_pair: int) -> tuple[int, int]:
+    """Height and width of a block; widths are levelled, so that no narrow rest remains."""
+    least = max(1, min(num_rows, MIN_ROWS))
+    width = max(1, TILE_BYTES // (least * per_pair))
+    if width >= num_columns:
+        return min(num_rows, max(least, TILE_BYTES // (num_columns * per_pair))), num_columns
+    return min(num_rows, least), -(-num_columns // -(-num_columns // width))
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, length)) for start in range(0, length, max(step, 1)))
+
+
+def _view(space: Tensor, rows: int, columns: int) -> Tensor:
+    return space[: rows * columns].view(rows, columns)
+
+
+def _strike(tile: Tensor, row: Tensor, column: Tensor, columns: slice, fill: float) -> None:
+    """Writes at listed pairs, those of other blocks and of no column left aside: no need to look at the whole block."""
+    here = ((column >= columns.start) & (column < columns.stop)).nonzero().squeeze(1)
+    at = (row.index_select(0, here), column.index_select(0, here).long() - columns.start)
+    tile.index_put_(at, tile.new_tensor(fill))
