@@ -1,20 +1,26 @@
 """How agreement is scored: `PairLoss`, the named losses made of it, and the ones that are not pairwise."""
 
+from graphcl.losses.alignment import Alignment
+from graphcl.losses.anchors import anchor_mean, check_ids
 from graphcl.losses.barlow_twins import BarlowTwins
 from graphcl.losses.binary import BCE, JSD
 from graphcl.losses.bootstrap import Bootstrap, cosine_momentum, update_target
 from graphcl.losses.bpr import BPR, l2_penalty
-from graphcl.losses.catalogue import LOSSES, InfoNCE, NeighborContrast
+from graphcl.losses.catalogue import DCL, DCLW, DHEL, LOSSES, NSCL, InfoNCE, NeighborContrast, NTXent
 from graphcl.losses.cca_ssg import CCASSG
+from graphcl.losses.decoupled_softmax import DecoupledSoftmax
 from graphcl.losses.decoupled_uniformity import DecoupledUniformity, rbf_kernel
-from graphcl.losses.links import Link, coupled, decoupled
+from graphcl.losses.kcl import KCL
+from graphcl.losses.links import Link, Reweighted, coupled, decoupled, shared
 from graphcl.losses.pair_loss import PairLoss, check_temperature, unit_rows
 from graphcl.losses.self_training import self_training, student_t, target_distribution
 from graphcl.losses.sinkhorn import sinkhorn
 from graphcl.losses.ssge import SSGE
 from graphcl.losses.standardise import constant_dimensions, standardise
+from graphcl.losses.supcon import SupCon
 from graphcl.losses.swav import SwAV
 from graphcl.losses.triplet import Triplet
+from graphcl.losses.uniformity import Uniformity
 from graphcl.losses.vicreg import VICReg
 from graphcl.losses.w_mse import WMSE
 
@@ -22,20 +28,33 @@ __all__ = [
     "BCE",
     "BPR",
     "CCASSG",
+    "DCL",
+    "DCLW",
+    "DHEL",
     "JSD",
+    "KCL",
     "LOSSES",
+    "NSCL",
     "SSGE",
     "WMSE",
+    "Alignment",
     "BarlowTwins",
     "Bootstrap",
+    "DecoupledSoftmax",
     "DecoupledUniformity",
     "InfoNCE",
     "Link",
+    "NTXent",
     "NeighborContrast",
     "PairLoss",
+    "Reweighted",
+    "SupCon",
     "SwAV",
     "Triplet",
+    "Uniformity",
     "VICReg",
+    "anchor_mean",
+    "check_ids",
     "check_temperature",
     "constant_dimensions",
     "cosine_momentum",
@@ -44,6 +63,7 @@ __all__ = [
     "l2_penalty",
     "rbf_kernel",
     "self_training",
+    "shared",
     "sinkhorn",
     "standardise",
     "student_t",

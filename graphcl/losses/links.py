@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,3 +27,36 @@ def decoupled(positive: Tensor, log_z: Tensor) -> Tensor:
         positive, log_z: ``(N,)``; returns: ``(N,)``.
     """
     return log_z - positive
+
+
+def shared(positive: Tensor, log_z: Tensor) -> Tensor:
+    """``-log( e^(l/2) / Z )``: both directions of a sum carry half of the positive, and their own partition.
+
+    Shapes:
+        positive, log_z: ``(N,)``; returns: ``(N,)``.
+    """
+    return log_z - positive / 2
+
+
+@dataclass(frozen=True)
+class Reweighted:
+    """``log Z - w_i l_i``: decoupled, with little weight on positives that agree well already.
+
+    ``w_i = 2 - N softmax_i(l_i * ratio)``, whose mean is 1; a constant in the backward pass unless told otherwise.
+
+    Args:
+        ratio: Temperature of the similarity over the width of the weights, ``> 0``.
+        detach: Whether no gradient flows through the weights.
+    """
+
+    ratio: float
+    detach: bool = True
+
+    def __call__(self, positive: Tensor, log_z: Tensor) -> Tensor:
+        """One number an anchor.
+
+        Shapes:
+            positive, log_z: ``(N,)``; returns: ``(N,)``.
+        """
+        weight = 2 - len(positive) * torch.softmax(positive * self.ratio, 0)
+        return log_z - (weight.detach() if self.detach else weight) * positive

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -13,24 +15,37 @@ class MetaNode:
     """Each cluster of candidates acts as one meta-node: its mean direction, weighted by its size.
 
     ``log sum_c n_c exp(scale * <a_i, m_c>)`` with ``m_c`` the un-normalised mean of the members. By Jensen's
-    inequality this never exceeds the exact value, and it is exact when all members of a cluster agree. The
+    inequality this never exceeds the exact value, and it is exact when all members of a cluster agree.
+    ``order="isotropic"`` adds half the variance of the exponent, ``scale^2 |a_i|^2 v_c / (2 D)`` with ``v_c`` the mean squared
+    distance of the members from ``m_c``, ``1 - |m_c|^2`` for members of unit length: a smaller error of either sign,
+    unless the temperature is so small that the anchor's own cluster is nearly everything. The
     candidate that an anchor leaves out is taken out of its own cluster exactly: ``n_c - 1`` members with the mean of
-    the others, a cluster of one disappears. Time ``O(N K D)``, memory ``O(N D + K D)``.
+    the others, a cluster of one disappears. With soft assignments, sizes and means are weighted sums, and the one left out is
+    taken out of all clusters by its weights. Time ``O(N K D)``, memory ``O(N D + K D)``, soft ``O(N (D + K) + K D)``.
 
     After the meta-nodes of PamC (Kulatilleke, Portmann and Chandra, 2022, https://arxiv.org/abs/2209.14067). Differs from
     the official code, which compares cluster sums by cosine, without sizes, and zeroes a cluster against itself.
 
     Args:
-        assignment: Cluster of each candidate, a constant of the step.
+        assignment: Cluster of each candidate, or its weights in all clusters, which sum to 1; a constant of the step.
         num_clusters: Number of clusters ``K``; clusters without a member are skipped.
+        order: ``"mean"``, or ``"isotropic"`` for the second order.
 
     Shapes:
-        assignment: ``(M,)`` int64 in ``0 .. K - 1``.
+        assignment: ``(M,)`` int64 in ``0 .. K - 1``, or ``(M, K)`` floating.
     """
 
-    def __init__(self, assignment: Tensor, num_clusters: int) -> None:
+    def __init__(self, assignment: Tensor, num_clusters: int, *, order: Literal["mean", "isotropic"] = "mean") -> None:
+        if order not in ("mean", "isotropic"):
+            raise InputError(f"order must be 'mean' or 'isotropic'; got '{order}'")
+        if assignment.is_floating_point() and (assignment.ndim != 2 or assignment.shape[1] != num_clusters):
+            raise InputError(
+                f"a soft assignment must be (M, {num_clusters}), a weight for each cluster; got {tuple(assignment.shape)}. "
+                "Is it one cluster for each candidate? Use .long()."
+            )
         self.assignment = assignment
         self.num_clusters = num_clusters
+        self.order = order
 
     def log_z(self, anchors: Tensor, candidates: Tensor, *, scale: float | Tensor, rule: Rule) -> Tensor:
         """Log of the proxy sum; gradients go to anchors and, through the means, to the candidates.
@@ -39,28 +54,67 @@ class MetaNode:
             anchors: ``(N, D)``; candidates: ``(M, D)``; returns: ``(N,)``.
 
         Raises:
-            InputError: The assignment does not name one cluster per candidate, or the rule names a candidate that is not there.
+            InputError: The assignment does not name one cluster per candidate, or the rule names a candidate that is not there,
+                or it tells more than one candidate to leave out.
         """
-        if self.assignment.shape != (len(candidates),):
+        if len(self.assignment) != len(candidates) or self.assignment.ndim != 1 + self.assignment.is_floating_point():
             raise InputError(
                 f"the meta-node assignment names {tuple(self.assignment.shape)} candidates but there are {len(candidates)}: "
                 "was it made for another batch?"
             )
-        sums = segment_sum(candidates, self.assignment, self.num_clusters)
-        counts = torch.bincount(self.assignment, minlength=self.num_clusters).to(candidates.dtype)
-        meta = Columns(sums / counts.clamp(min=1)[:, None], bias=counts.log())
+        if not (rule.same is rule.different is rule.clusters is rule.seen is None):
+            raise InputError("meta-nodes can leave out one candidate an anchor, by exclude, and nothing else; use Exact")
+        members = torch.cat([candidates, candidates.square().sum(1, keepdim=True)], 1)
+        if self.assignment.is_floating_point():
+            weights = self.assignment.to(candidates)
+            sums, counts = weights.T @ members, weights.sum(0)
+        else:
+            sums = segment_sum(members, self.assignment, self.num_clusters)
+            counts = torch.bincount(self.assignment, minlength=self.num_clusters).to(candidates.dtype)
+        wide = self._anchors(anchors, scale)
+        meta = Columns(self._centres(sums, counts), bias=counts.log())
         if rule.exclude is None:
-            return pair_lse(anchors, meta, scale=scale)
+            return pair_lse(wide, meta, scale=scale)
         if len(candidates) == 1:  # nobody but the one left out: below, two empty terms would meet and their gradient be NaN
             return pair_lse(anchors, Columns(candidates), scale=scale, rule=rule)
         if int(rule.exclude.min()) < 0 or int(rule.exclude.max()) >= len(candidates):
             raise InputError(f"each anchor must leave out one of the {len(candidates)} candidates, by its position")
+        one = members.index_select(0, rule.exclude)
+        if self.assignment.is_floating_point():
+            return self._soft(wide, sums, counts, one, weights.index_select(0, rule.exclude), scale)
         own = self.assignment.index_select(0, rule.exclude)
-        others = pair_lse(anchors, meta, scale=scale, rule=Rule(exclude=own))
+        others = pair_lse(wide, meta, scale=scale, rule=Rule(exclude=own))
         left = counts.index_select(0, own) - 1
-        rest = sums.index_select(0, own) - candidates.index_select(0, rule.exclude)
-        mean = rest / left.clamp(min=1)[:, None]
-        return torch.logaddexp(others, scale * (anchors * mean).sum(1) + left.log())
+        rest = self._centres(sums.index_select(0, own) - one, left)
+        return torch.logaddexp(others, scale * (wide * rest).sum(1) + left.log())
+
+    def _anchors(self, anchors: Tensor, scale: float | Tensor) -> Tensor:
+        """The anchors, and a coordinate that turns a variance into half the variance of the exponent."""
+        if self.order == "mean":
+            return anchors
+        factor = torch.as_tensor(scale, dtype=anchors.dtype, device=anchors.device)
+        return torch.cat([anchors, (factor * anchors.square().sum(1) / (2 * anchors.shape[1]))[:, None]], 1)
+
+    def _centres(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Means, and the total variance, from sums of members and of their squared lengths; an empty cluster stays at 0."""
+        means = sums / torch.where(counts > 0, counts, 1)[:, None]
+        if self.order == "mean":
+            return means[:, :-1]
+        return torch.cat([means[:, :-1], means[:, -1:] - means[:, :-1].square().sum(1, keepdim=True)], 1)
+
+    def _soft(self, wide: Tensor, sums: Tensor, counts: Tensor, one: Tensor, weight: Tensor, scale: float | Tensor) -> Tensor:
+        """Every cluster of every anchor without the share of the one left out: N x K numbers, as many as the weights."""
+        left = counts - weight
+        there = left > 8 * torch.finfo(counts.dtype).eps * counts  # less is what rounding leaves of nothing
+        left = torch.where(there, left, 1)
+        dim = one.shape[1] - 1
+        anchors, z, total = wide[:, :dim], one[:, :dim], sums[:, :dim]
+        logits = (anchors @ total.T - weight * (anchors * z).sum(1, keepdim=True)) / left
+        if self.order == "isotropic":
+            length = total.square().sum(1) - 2 * weight * (z @ total.T) + weight.square() * one[:, dim:]
+            logits = logits + wide[:, dim:] * ((sums[:, dim] - weight * one[:, dim:]) / left - length / left.square())
+        factor = torch.as_tensor(scale, dtype=wide.dtype, device=wide.device).reshape(-1, 1)
+        return (factor * logits + left.log()).masked_fill(~there, -torch.inf).logsumexp(1)
 
     def __repr__(self) -> str:
-        return f"MetaNode(num_clusters={self.num_clusters})"
+        return f"MetaNode(num_clusters={self.num_clusters}{'' if self.order == 'mean' else f', order={self.order!r}'})"

@@ -9,7 +9,7 @@ from torch import nn
 
 from graphcl.errors import InputError
 from graphcl.kernels import Adjacency
-from graphcl.losses import LOSSES, InfoNCE, NeighborContrast, PairLoss, decoupled
+from graphcl.losses import DCL, DCLW, DHEL, LOSSES, NSCL, InfoNCE, NeighborContrast, NTXent, PairLoss, coupled, decoupled
 from graphcl.negatives import Exact, MetaNode
 
 F64 = torch.float64
@@ -218,3 +218,95 @@ def test_every_named_loss_is_made_without_arguments_and_says_what_it_is():
     for make, description in LOSSES.values():
         assert isinstance(make(), nn.Module)
         assert description
+
+
+@pytest.mark.parametrize(("loss", "value"), [(NTXent, 1.4416145766), (DCL, 1.1677766433), (DHEL, 2.8151586457)])
+def test_losses_with_negatives_of_the_own_view_have_their_golden_values(loss, value):
+    assert loss(0.5)(A, B).item() == pytest.approx(value, abs=1e-9)
+    assert loss(0.5)(B, A).item() == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+@pytest.mark.parametrize("t", [0.05, 0.5, 2.0])
+def test_losses_with_negatives_of_the_own_view_have_their_closed_forms(n, t):
+    orthonormal = torch.linalg.qr(torch.randn(n, n, dtype=F64, generator=torch.Generator().manual_seed(0))).Q
+    same = torch.ones(n, 3, dtype=F64)
+    for loss, apart, together in (
+        (NTXent, math.log1p(2 * (n - 1) * math.exp(-1 / t)), math.log(2 * n - 1)),
+        (DCL, -1 / t + math.log(2 * (n - 1)), math.log(2 * (n - 1))),
+        (DHEL, -1 / t + 2 * math.log(n - 1), 1 / t + 2 * math.log(n - 1)),
+    ):
+        assert loss(t)(orthonormal, orthonormal.clone()).item() == pytest.approx(apart, abs=1e-12)
+        assert loss(t)(same, 2 * same).item() == pytest.approx(together, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (7, 5), (31, 8)])
+def test_ntxent_is_the_cross_entropy_of_the_stacked_views_without_the_self_pair(n, d):
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(n, d, dtype=F64), torch.randn(n, d, dtype=F64)
+    u = F.normalize(torch.cat([z1, z2]), dim=1)
+    logits = (u @ u.T / 0.3).fill_diagonal_(-torch.inf)
+    want = F.cross_entropy(logits, torch.arange(2 * n).roll(n))
+    torch.testing.assert_close(NTXent(0.3)(z1, z2), want)
+
+
+def test_ntxent_is_the_softplus_of_dcl_row_by_row():
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(7, 5, dtype=F64), torch.randn(7, 5, dtype=F64)
+    softplus = PairLoss(lambda positive, log_z: F.softplus(decoupled(positive, log_z)), temperature=0.2, intra=True)
+    torch.testing.assert_close(NTXent(0.2)(z1, z2), softplus(z1, z2))
+
+
+@pytest.mark.parametrize("loss", [NTXent, DCL, DHEL])
+def test_gradients_of_losses_with_negatives_of_the_own_view_are_right(loss):
+    torch.manual_seed(0)
+    inputs = tuple(torch.randn(5, 4, dtype=F64, requires_grad=True) for _ in range(2))
+    weight = torch.rand(5, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z1, z2, w: loss()(z1, z2, weight=w), (*inputs, weight))
+
+
+def test_dclw_has_its_golden_value_and_prints_its_link():
+    assert DCLW(0.5)(A, B).item() == pytest.approx(1.1697977371, abs=1e-9)
+    assert "Reweighted(ratio=0.2, detach=True)" in repr(DCLW(0.1))
+
+
+def test_dclw_of_equal_agreement_and_of_wide_weights_is_dcl():
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(7, 5, dtype=F64), torch.randn(7, 5, dtype=F64)
+    torch.testing.assert_close(DCLW(0.2, sigma=1e12)(z1, z2), DCL(0.2)(z1, z2))
+    torch.testing.assert_close(DCLW(0.2)(z1, 3 * z1), DCL(0.2)(z1, z1))
+
+
+def test_dclw_gradients_are_right_where_weights_let_them_through():
+    torch.manual_seed(0)
+    inputs = tuple(torch.randn(5, 4, dtype=F64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(DCLW(0.5, detach=False), inputs)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.inf])
+def test_a_width_of_weights_that_is_none_is_refused(sigma):
+    with pytest.raises(InputError, match="sigma must be > 0"):
+        DCLW(sigma=sigma)
+
+
+@pytest.mark.parametrize(("link", "value"), [(decoupled, 0.5047848411), (coupled, 0.9872349173)])
+def test_nscl_has_its_golden_values(link, value):
+    assert NSCL(0.5, link=link)(A, B, ids=torch.tensor([0, 0, 1, 1])).item() == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize("t", [0.2, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_nscl_lies_below_dcl_by_no_more_than_its_bound_and_equals_it_when_all_labels_differ(t, seed):
+    torch.manual_seed(seed)
+    z1, z2 = torch.randn(12, 4, dtype=F64), torch.randn(12, 4, dtype=F64)
+    labels = torch.tensor([0, 1, 2, 3] * 2 + [0, 1, 2, 0])
+    low, high = NSCL(t)(z1, z2, ids=labels).item(), DCL(t)(z1, z2).item()
+    most = int(labels.bincount().max())
+    assert low <= high <= low + math.log1p(most * math.exp(2 / t) / (12 - most))
+    torch.testing.assert_close(NSCL(t)(z1, z2, ids=torch.randperm(12)), DCL(t)(z1, z2))
+    torch.testing.assert_close(NSCL(t, link=coupled)(z1, z2, ids=torch.randperm(12)), NTXent(t)(z1, z2))
+
+
+def test_nscl_of_one_class_has_no_negatives():
+    with pytest.raises(InputError, match="no anchor has a negative"):
+        NSCL()(A, B, ids=torch.zeros(4, dtype=torch.int64))

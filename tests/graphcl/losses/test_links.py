@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphcl.losses import coupled, decoupled
+from graphcl.losses import Reweighted, coupled, decoupled, shared
 
 F64 = torch.float64
 
@@ -56,3 +56,24 @@ def test_logits_of_ten_thousand_stay_finite(size):
         assert link(positive, log_z).isfinite().all()
         assert all(gradient.isfinite().all() for gradient in gradients)
     assert coupled(positive, log_z).item() == max(0, -2 * size)
+
+
+def test_two_shared_halves_are_one_decoupled_positive():
+    positive, log_z = logits(7)
+    torch.testing.assert_close(shared(positive, log_z) + shared(positive, 2 * log_z), decoupled(positive, 3 * log_z))
+    assert torch.autograd.gradcheck(shared, tuple(t.requires_grad_() for t in logits(5)))
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_reweighting_takes_weights_of_mean_one_from_positives(n):
+    positive, log_z = logits(n)
+    weight = 2 - n * torch.softmax(positive * 0.4, 0)
+    torch.testing.assert_close(Reweighted(0.4)(positive, log_z), log_z - weight * positive)
+    assert weight.mean().item() == pytest.approx(1)
+
+
+def test_weights_let_a_gradient_through_only_when_asked():
+    positive, log_z = (t.requires_grad_() for t in logits(5))
+    (fixed,) = torch.autograd.grad(Reweighted(0.4)(positive, log_z).sum(), positive)
+    torch.testing.assert_close(fixed, 5 * torch.softmax(positive * 0.4, 0) - 2)
+    assert torch.autograd.gradcheck(Reweighted(0.4, detach=False), (positive, log_z))

@@ -256,3 +256,91 @@ def test_an_order_below_one_is_refused(order):
     z = views(5, 3)[0]
     with pytest.raises(InputError, match=f"order must be >= 1, the hops that positives reach; got {order}"):
         PairLoss(decoupled)(z, z, positives=path_graph(5), order=order)
+
+
+def with_rule(z1, z2, link, intra, ids, weight, t=0.5):
+    """Both directions averaged, by dense algebra, with negatives told by a mask."""
+    total = 0.0
+    for own, other in ((z1, z2), (z2, z1)):
+        own, other = F.normalize(own, dim=1), F.normalize(other, dim=1)
+        blocks = {False: [other], True: [other, own], "only": [own]}[intra]
+        equal = ids[:, None] == ids
+        logits = torch.cat([(own @ block.T / t).masked_fill(equal, -torch.inf) for block in blocks], 1)
+        terms = link((own * other).sum(1) / t, logits.logsumexp(1))
+        total = total + (weight * terms).sum() / weight.sum() / 2
+    return total
+
+
+@pytest.mark.parametrize("link", [coupled, decoupled])
+@pytest.mark.parametrize("intra", [False, True, "only"])
+@pytest.mark.parametrize("named", [False, True])
+def test_own_view_ids_and_weights_match_the_dense_formula(link, intra, named):
+    z1, z2 = views(7, 5)
+    weight = torch.tensor([1, 0, 2, 1, 3, 0.5, 1], dtype=F64)
+    ids = torch.tensor([4, 4, -1, 9, 9, 9, 2]) if named else None
+    out = PairLoss(link, intra=intra)(z1, z2, ids=ids, weight=weight)
+    want = with_rule(z1, z2, link, intra, ids if named else torch.arange(7), weight)
+    torch.testing.assert_close(out, want)
+    order = torch.randperm(7)
+    moved = PairLoss(link, intra=intra)(z1[order], z2[order], ids=ids[order] if named else None, weight=weight[order])
+    torch.testing.assert_close(moved, out)
+
+
+@pytest.mark.parametrize("intra", [False, True, "only"])
+def test_ids_that_all_differ_and_equal_weights_change_nothing(intra):
+    z1, z2 = views(7, 5)
+    loss = PairLoss(decoupled, intra=intra)
+    torch.testing.assert_close(loss(z1, z2, ids=torch.randperm(7), weight=torch.full((7,), 3.0)), loss(z1, z2))
+
+
+@pytest.mark.parametrize("link", [coupled, decoupled])
+@pytest.mark.parametrize("intra", [True, "only"])
+@pytest.mark.parametrize("ids", [None, torch.tensor([0, 0, 1, 2, 1])], ids=["plain", "named"])
+def test_gradients_with_own_view_ids_and_weights_are_right(link, intra, ids):
+    loss = PairLoss(link, intra=intra)
+    inputs = (*views(5, 4), torch.rand(5, dtype=F64) + 0.1)
+    inputs = tuple(t.requires_grad_() for t in inputs)
+    assert torch.autograd.gradcheck(lambda z1, z2, weight: loss(z1, z2, ids=ids, weight=weight), inputs)
+
+
+@pytest.mark.parametrize("intra", [True, "only"])
+def test_one_tensor_as_both_views_is_two_equal_views_with_own_negatives(intra):
+    z = views(7, 3)[0]
+    loss = PairLoss(intra=intra)
+    torch.testing.assert_close(loss(z, z), loss(z, z.clone()))
+
+
+def test_a_graph_takes_weights_and_ids():
+    adj, z = path_graph(5), views(5, 3)[0]
+    u = F.normalize(z, dim=1)
+    logits, ids = 2 * u @ u.T, torch.tensor([0, 1, 0, 2, 3])
+    others = logits.masked_fill(ids[:, None] == ids, -torch.inf).logsumexp(1)
+    terms = (others - (adj.to_dense() * logits).sum(1))[:4]
+    weight = torch.tensor([1.0, 2, 0, 4, 100], dtype=F64)  # the last node has nobody to agree with
+    out = PairLoss(decoupled, symmetric="off")(z, z, positives=adj, ids=ids, weight=weight)
+    torch.testing.assert_close(out, (weight[:4] * terms).sum() / 7)
+
+
+def test_meta_nodes_serve_the_own_view_alone_and_say_what_they_cannot():
+    z1, z2 = views(5, 3)
+    meta = MetaNode(torch.arange(5), 5)
+    torch.testing.assert_close(PairLoss(negatives=meta, intra="only")(z1, z2), PairLoss(intra="only")(z1, z2))
+    for loss, ids in ((PairLoss(negatives=meta, intra=True), None), (PairLoss(negatives=meta), torch.arange(5))):
+        with pytest.raises(InputError, match="meta-nodes take one candidate an anchor out of its cluster"):
+            loss(z1, z2, ids=ids)
+
+
+def test_ids_weights_and_intra_that_make_no_sense_are_named():
+    z1, z2 = views(5, 3)
+    with pytest.raises(InputError, match="ids are all equal to 1"):
+        PairLoss()(z1, z2, ids=torch.ones(5, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"weight must be \(5,\)"):
+        PairLoss()(z1, z2, weight=torch.ones(4))
+    with pytest.raises(InputError, match="intra must be True, False or 'only'; got 'both'"):
+        PairLoss(intra="both")
+    with pytest.raises(InputError, match="intra is about two views"):
+        PairLoss(decoupled, intra=True)(z1, z1, positives=path_graph(5))
+
+
+def test_a_loss_with_own_negatives_says_so():
+    assert repr(PairLoss(intra=True)) == "PairLoss(coupled, temperature=0.5, negatives=Exact(), intra=True)"

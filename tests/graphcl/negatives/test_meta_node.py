@@ -201,3 +201,91 @@ def test_a_cluster_out_of_range_is_named():
 
 def test_it_prints_its_number_of_clusters():
     assert repr(MetaNode(torch.zeros(3, dtype=torch.int64), 4)) == "MetaNode(num_clusters=4)"
+
+
+def second_order_by_hand(a, z, weights, scale, exclude=None):
+    """Weighted means and variances, recomputed from the members that each anchor has."""
+    rows = []
+    for i in range(len(a)):
+        left = weights.clone()
+        if exclude is not None:
+            left[exclude[i]] = 0
+        terms = []
+        for q in left.T[left.sum(0) > 0]:
+            mean = q @ z / q.sum()
+            variance = q @ (z - mean).square().sum(1) / q.sum()
+            terms.append(scale * (a[i] @ mean) + scale**2 * (a[i] @ a[i]) * variance / (2 * z.shape[1]) + q.sum().log())
+        rows.append(torch.stack(terms).logsumexp(0))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("excluding", [False, True])
+def test_the_second_order_adds_half_the_variance_of_the_exponent(soft, excluding):
+    torch.manual_seed(2)
+    a, z = 2 * unit(9, 3), unit(9, 3, seed=1) * (1 + torch.rand(9, 1, dtype=F64))
+    hard = torch.randint(3, (9,))
+    assignment = torch.rand(9, 3, dtype=F64).softmax(1) if soft else hard
+    weights = assignment if soft else F.one_hot(hard, 3).double()
+    exclude = torch.arange(9) if excluding else None
+    out = MetaNode(assignment, 3, order="isotropic").log_z(a, z, scale=1.3, rule=Rule(exclude))
+    torch.testing.assert_close(out, second_order_by_hand(a, z, weights, 1.3, exclude))
+
+
+def test_the_variance_of_unit_members_is_what_their_mean_lacks_and_it_brings_the_value_nearer():
+    a, z, assignment = unit(50, 8), unit(60, 8, seed=1), torch.arange(60) % 6
+    mean, second = (MetaNode(assignment, 6, order=o).log_z(a, z, scale=2.0, rule=Rule()) for o in ("mean", "isotropic"))
+    centres = torch.stack([z[assignment == c].mean(0) for c in range(6)])
+    want = (2.0 * a @ centres.T + 4.0 * (1 - centres.square().sum(1)) / 16 + math.log(10)).logsumexp(1)
+    torch.testing.assert_close(second, want)
+    exact = Exact().log_z(a, z, scale=2.0, rule=Rule())
+    assert (second - exact).abs().mean() < 0.3 * (mean - exact).abs().mean()
+
+
+@pytest.mark.parametrize("order", ["mean", "isotropic"])
+@pytest.mark.parametrize("excluding", [False, True])
+def test_a_soft_assignment_of_ones_and_zeros_is_the_hard_one(order, excluding):
+    z, hard = unit(7, 3), torch.tensor([0, 0, 2, 3, 2, 2, 0])  # cluster 1 is empty and cluster 3 has one member
+    rule = Rule(torch.arange(7) if excluding else None)
+    soft = MetaNode(F.one_hot(hard, 4).double(), 4, order=order).log_z(z, z, scale=2.0, rule=rule)
+    torch.testing.assert_close(soft, MetaNode(hard, 4, order=order).log_z(z, z, scale=2.0, rule=rule))
+
+
+@pytest.mark.parametrize("excluding", [False, True])
+def test_a_soft_mean_proxy_never_exceeds_the_exact_value(excluding):
+    a, z = unit(20, 3), unit(20, 3, seed=1)
+    rule = Rule(torch.arange(20) if excluding else None)
+    proxy = MetaNode((4 * torch.rand(20, 5, dtype=F64)).softmax(1), 5).log_z(a, z, scale=5.0, rule=rule)
+    assert (proxy < Exact().log_z(a, z, scale=5.0, rule=rule)).all()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("excluding", [False, True])
+def test_gradients_of_the_second_order_and_of_soft_assignments(soft, excluding):
+    hard, rule = torch.tensor([0, 0, 2, 3, 2, 2]), Rule(torch.arange(6) if excluding else None)
+    torch.manual_seed(4)
+    assignment = torch.rand(6, 4, dtype=F64).softmax(1) if soft else hard
+    inputs = tuple(t.requires_grad_() for t in (unit(6, 3), unit(6, 3, seed=1), torch.tensor(2.0, dtype=F64)))
+    negatives = MetaNode(assignment, 4, order="isotropic")
+    assert torch.autograd.gradcheck(lambda a, z, s: negatives.log_z(a, z, scale=s, rule=rule), inputs)
+
+
+def test_clusters_of_one_have_no_variance():
+    a, z = unit(5, 3), unit(5, 3, seed=1)
+    out = MetaNode(torch.arange(5), 5, order="isotropic").log_z(a, z, scale=5.0, rule=Rule(torch.arange(5)))
+    torch.testing.assert_close(out, Exact().log_z(a, z, scale=5.0, rule=Rule(torch.arange(5))))
+
+
+def test_a_rule_that_meta_nodes_cannot_keep_is_refused():
+    ids = torch.arange(3)
+    for rule in (Rule(same=(ids, ids)), Rule(different=(ids, ids)), Rule(clusters=(ids[:, None], ids[:, None]))):
+        with pytest.raises(InputError, match="by exclude, and nothing else; use Exact"):
+            MetaNode(ids, 3).log_z(unit(3, 2), unit(3, 2), scale=1.0, rule=rule)
+
+
+def test_an_order_or_a_soft_assignment_that_is_none_is_named():
+    with pytest.raises(InputError, match="order must be 'mean' or 'isotropic'; got 'full'"):
+        MetaNode(torch.arange(3), 3, order="full")
+    with pytest.raises(InputError, match=r"a soft assignment must be \(M, 3\)"):
+        MetaNode(torch.ones(4, 2), 3)
+    assert repr(MetaNode(torch.arange(3), 3, order="isotropic")) == "MetaNode(num_clusters=3, order='isotropic')"

@@ -6,13 +6,27 @@ from torch import Tensor
 
 from graphcl.kernels import Rule
 from graphcl.losses import PairLoss, coupled, decoupled
-from graphcl.negatives import Exact, MetaNode, Negatives
+from graphcl.negatives import HCL, ClusterRestricted, ColumnBias, Exact, Meow, MetaNode, Negatives, Queue, Sampled
 
 F64 = torch.float64
 
 
 def estimators(n):
-    return [Exact(), MetaNode(torch.arange(n) % 3, 3)]
+    queue = Queue(n + 3, 3)
+    torch.manual_seed(1)
+    queue.update(torch.randn(n, 3))
+    return [
+        Exact(),
+        MetaNode(torch.arange(n) % 3, 3),
+        MetaNode(torch.arange(n) % 3, 3, order="isotropic"),
+        MetaNode(torch.rand(n, 3).softmax(1), 3),
+        HCL(),
+        Sampled(50),
+        ColumnBias(torch.arange(n) / n, correct_positive=False),
+        ClusterRestricted(torch.zeros(n, dtype=torch.int64)),
+        Meow(torch.arange(n)),
+        queue,
+    ]
 
 
 class Dense:
