@@ -14,7 +14,10 @@ def test_nothing_given_is_everything_allowed():
 
 def test_ids_that_fit_pass():
     grid = torch.zeros(4, 3, dtype=torch.int32)
-    Rule(TWO, (TWO, FOUR), (TWO, FOUR), (grid[:2], grid), (torch.tensor([0, 0, 2]), torch.tensor([3, 0]))).check(2, 4)
+    rule = Rule(TWO, (TWO, FOUR), (TWO, FOUR), (grid[:2], grid), (torch.tensor([0, 0, 2]), torch.tensor([3, 0])))
+    rule.check(2, 4)
+    with pytest.raises(InputError):
+        rule.check(2, 3)  # the same ids do not fit one column less
 
 
 @pytest.mark.parametrize(
