@@ -13,6 +13,7 @@ from graphcl.kernels.rule import Ids, Rule
 
 TILE_BYTES = 32 * 2**20  # larger tiles fall out of the cache, and fresh memory beyond this is returned to the system each time
 MIN_ROWS = 256  # smaller products waste a third of the matrix rate
+STAIRS = 16  # blocks along a diagonal: one part in 2 * 16 of what lies above it is met twice
 
 
 class PairTiles:
@@ -27,28 +28,46 @@ class PairTiles:
         ids: Names of the columns, ``None`` for their positions.
         rule: Which pairs count.
         spare: Whether ``spare`` will be asked for.
+        triangle: Whether only blocks on and above the diagonal are met: both sides are one set, and the rule is the same
+            for ``(i, j)`` and ``(j, i)``. Blocks on the diagonal are met whole.
+        bf16: Whether products are made of numbers rounded to bfloat16, and rounded themselves.
 
     Shapes:
         left: ``(N, D)``; right: ``(M, D)``; ids: ``(M,)``.
     """
 
-    def __init__(self, left: Tensor, right: Tensor, ids: Tensor | None, rule: Rule, *, spare: bool = False) -> None:
+    def __init__(
+        self,
+        left: Tensor,
+        right: Tensor,
+        ids: Tensor | None,
+        rule: Rule,
+        *,
+        spare: bool = False,
+        triangle: bool = False,
+        bf16: bool = False,
+    ) -> None:
         self.left, self.right = left, right
+        self.triangle, self.bf16 = triangle, bf16
+        self._left, self._right = self.operand(left), self.operand(right)
         self.ids, self.rule = ids, rule
         self.clusters = None if rule.clusters is None else tuple(part.T.contiguous() for part in rule.clusters)
         named = ids is not None and rule.exclude is not None
         masked = named or not (rule.same is rule.different is rule.clusters is None)
-        per_pair = left.element_size() * (1 + spare + (self.clusters is not None)) + masked
+        per_pair = left.element_size() * (1 + spare + (self.clusters is not None)) + masked + 2 * bf16
         self.rows, self.columns = _block(len(left), len(right), per_pair)
+        if triangle:  # the lower the blocks, the less of them lies below the diagonal
+            self.rows = min(self.rows, max(MIN_ROWS, -(-len(left) // STAIRS)))
         size = self.rows * self.columns
         self._tile = left.new_empty(size)
         self._spare = left.new_empty(size) if spare else None
         self._counts = left.new_empty(size) if self.clusters is not None else None
         self._mask = torch.empty(size if masked else 0, dtype=torch.bool, device=left.device)
+        self._rounded = left.new_empty(size if bf16 else 0, dtype=torch.bfloat16)
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
-        for rows in _slices(len(self.left), self.rows):
-            for columns in _slices(len(self.right), self.columns):
+        for rows in _slices(0, len(self.left), self.rows):
+            for columns in _slices(rows.start if self.triangle else 0, len(self.right), self.columns):
                 yield rows, columns
 
     def product(self, rows: slice, columns: slice) -> Tensor:
@@ -57,8 +76,19 @@ class PairTiles:
         Shapes:
             returns: ``(rows, columns)``.
         """
-        left, right = self.left[rows], self.right[columns]
-        return torch.mm(left, right.T, out=_view(self._tile, len(left), len(right)))
+        left, right = self._left[rows], self._right[columns]
+        tile = _view(self._tile, len(left), len(right))
+        if not self.bf16:
+            return torch.mm(left, right.T, out=tile)
+        return tile.copy_(torch.mm(left, right.T, out=_view(self._rounded, *tile.shape)))
+
+    def operand(self, z: Tensor) -> Tensor:
+        """Rows as products take them: rounded, where products are."""
+        return z.bfloat16() if self.bf16 else z
+
+    def rounded(self, tile: Tensor) -> Tensor:
+        """A block as products take it; overwritten by the next block."""
+        return _view(self._rounded, *tile.shape).copy_(tile) if self.bf16 else tile
 
     def spare(self, tile: Tensor) -> Tensor:
         """Room of the shape of a block, with anything in it."""
@@ -104,6 +134,18 @@ class PairTiles:
         return _view(self._mask, *tile.shape)
 
 
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """``total += left @ right``, added in the precision of the total.
+
+    Shapes:
+        left: ``(n, m)``; right: ``(m, D)``; total: ``(n, D)``.
+    """
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
 def check_pairs(a: Tensor, columns: Columns, rule: Rule) -> None:
     """Refuses anchors, candidates and a rule that do not belong together.
 
@@ -146,8 +188,8 @@ def _block(num_rows: int, num_columns: int, per_pair: int) -> tuple[int, int]:
     return min(num_rows, least), -(-num_columns // -(-num_columns // width))
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, length)) for start in range(0, length, max(step, 1)))
+def _slices(begin: int, end: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, end)) for start in range(begin, end, max(step, 1)))
 
 
 def _view(space: Tensor, rows: int, columns: int) -> Tensor:

@@ -22,6 +22,7 @@ from graphcl.losses.pair_loss import PairLoss, Similarity, Symmetric
 from graphcl.losses.ssge import SSGE
 from graphcl.losses.supcon import SupCon
 from graphcl.losses.swav import SwAV
+from graphcl.losses.temperature import Temperature
 from graphcl.losses.triplet import Triplet
 from graphcl.losses.uniformity import Uniformity
 from graphcl.losses.vicreg import VICReg
@@ -29,7 +30,7 @@ from graphcl.losses.w_mse import WMSE
 from graphcl.negatives import Negatives
 
 
-def InfoNCE(temperature: float = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
+def InfoNCE(temperature: Temperature = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
     """Cross-entropy of finding row ``i`` of one view among all rows of the other.
 
     ``-s_ii / t + log sum_j exp(s_ij / t)``. Time ``O(N N D)``, memory ``O(N D)`` with exact negatives.
@@ -51,7 +52,7 @@ def InfoNCE(temperature: float = 0.5, *, negatives: Negatives | None = None, sym
 
 
 def NeighborContrast(
-    temperature: float = 0.5, *, negatives: Negatives | None = None, similarity: Similarity = "cosine"
+    temperature: Temperature = 0.5, *, negatives: Negatives | None = None, similarity: Similarity = "cosine"
 ) -> PairLoss:
     """A node agrees with its neighbours and differs from everyone else; called ``loss(z, z, positives=adjacency)``.
 
@@ -72,10 +73,17 @@ def NeighborContrast(
     Raises:
         InputError: ``temperature <= 0``, fewer than two rows, or a graph without edges.
     """
-    return PairLoss(decoupled, negatives=negatives, temperature=temperature, similarity=similarity, symmetric="off")
+    return PairLoss(
+        decoupled,
+        negatives=negatives,
+        temperature=temperature,
+        similarity=similarity,
+        symmetric="off",
+        missing_positive="skip",
+    )
 
 
-def NTXent(temperature: float = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
+def NTXent(temperature: Temperature = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
     """Cross-entropy of finding row ``i`` of one view among all rows of the other and the other rows of its own view.
 
     ``-s_ii / t + log sum_{2 N - 1} exp(s / t)``: `InfoNCE` on both views stacked, without the self pair. Time
@@ -97,7 +105,7 @@ def NTXent(temperature: float = 0.5, *, negatives: Negatives | None = None, symm
     return PairLoss(coupled, negatives=negatives, temperature=temperature, symmetric=symmetric, intra=True)
 
 
-def DCL(temperature: float = 0.1, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
+def DCL(temperature: Temperature = 0.1, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
     """Decoupled contrastive loss: `NTXent` with the positive left out of the partition.
 
     ``-s_ii / t + log sum_{2 (N - 1)} exp(s / t)``; not bounded below. Time ``O(N N D)``, memory ``O(N D)`` with exact
@@ -119,7 +127,7 @@ def DCL(temperature: float = 0.1, *, negatives: Negatives | None = None, symmetr
     return PairLoss(decoupled, negatives=negatives, temperature=temperature, symmetric=symmetric, intra=True)
 
 
-def DHEL(temperature: float = 0.3, *, negatives: Negatives | None = None) -> PairLoss:
+def DHEL(temperature: Temperature = 0.3, *, negatives: Negatives | None = None) -> PairLoss:
     """Views agree across, and each view spreads out on its own: no pair of different rows is compared across views.
 
     ``-s_ii / t + log sum_{j != i} exp(s1_ij / t) + log sum_{j != i} exp(s2_ij / t)``. Time ``O(N N D)``, memory ``O(N D)``
@@ -175,7 +183,7 @@ def DCLW(
 
 
 def NSCL(
-    temperature: float = 0.5,
+    temperature: Temperature = 0.5,
     *,
     link: Link = decoupled,
     negatives: Negatives | None = None,

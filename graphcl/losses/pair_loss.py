@@ -2,58 +2,50 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.kernels import Adjacency, Rule, propagate
+from graphcl.kernels import Adjacency, Rule, propagate, segment_sum
 from graphcl.losses.anchors import anchor_mean, check_ids
 from graphcl.losses.links import Link, coupled
+from graphcl.losses.temperature import LearnableTemperature, Temperature, check_temperature
+from graphcl.losses.views import check_pairs, full_precision, unit_rows
 from graphcl.negatives import Exact, MetaNode, Negatives
 
 Symmetric = Literal["mean", "sum", "off"]
 Similarity = Literal["cosine", "dot"]
 Intra = bool | Literal["only"]
-MIN_TEMPERATURE = 1e-4  # below it fp32 logits lose the digits that tell two candidates apart
-
-
-def check_temperature(temperature: float) -> float:
-    """The temperature itself, or an `InputError` that says what is wrong with it."""
-    if not math.isfinite(temperature) or temperature <= 0:
-        raise InputError(f"temperature must be > 0, since it divides the similarity; got {temperature}")
-    if temperature < MIN_TEMPERATURE:
-        raise InputError(f"temperature must be at least {MIN_TEMPERATURE}; got {temperature}")
-    return temperature
+MissingPositive = Literal["error", "skip"]
 
 
 class PairLoss(nn.Module):
     """``mean_i link(positive logit of i, log-partition of the negatives of i)``.
 
-    Two ways to say who belongs together. Two views: row ``i`` of ``z1`` pairs with row ``i`` of ``z2``, and every other
+    Three ways to say who belongs together. Two views: row ``i`` of ``z1`` pairs with row ``i`` of ``z2``, and every other
     row of ``z2`` is a negative; with ``intra`` every other row of ``z1`` too, or instead. Rows with equal ``ids`` are never
-    negatives of each other. A graph: ``loss(z, z, positives=adjacency)``, where a node's positive logit is the mean of its
-    neighbours', weighted by its row of the adjacency, and every other node is a negative; nodes without a neighbour
-    have nothing to agree with and are left out of the mean. Under cosine a row of zeros is similar to nobody and gets no
-    gradient.
+    negatives of each other. Labels: all rows of the anchor's label are positives, and its logit is their mean; rows of other
+    labels are negatives. A graph: ``loss(z, z, positives=adjacency)``, where a node's positive logit is the mean of its
+    neighbours', weighted by its row of the adjacency, and every other node is a negative. Under cosine a row of zeros is
+    similar to nobody and gets no gradient. Half precision is computed with in single precision.
 
     Args:
         link: ``coupled`` or ``decoupled``, or any function of two ``(N,)`` vectors.
         negatives: Estimator of the log-partition; exact when ``None``.
-        temperature: Divides the similarity, ``>= 1e-4``.
+        temperature: Divides the similarity, ``>= 1e-4``, or a `LearnableTemperature`.
         similarity: ``"cosine"`` normalises the rows, ``"dot"`` takes them as they are.
         symmetric: Both directions averaged or added, or only ``z1`` to ``z2``.
         intra: Whether the anchor's own view holds negatives as well; ``"only"`` where the other view holds none.
+        missing_positive: Whether a node without a neighbour is an error or left out of the mean.
 
     Shapes:
-        z1, z2: ``(N, D)``; positives: ``(N, N)`` sparse; ids: ``(N,)`` integers; weight: ``(N,)``; returns: scalar.
+        z1, z2: ``(N, D)``; positives: ``(N, N)`` sparse; labels, ids: ``(N,)`` integers; weight: ``(N,)``; returns: scalar.
 
     Raises:
-        InputError: Wrong shapes, fewer than two rows, non-finite values, a temperature that is not positive; ids that leave
-            no negatives, weights that are negative or all zero; an estimator that cannot leave out more than one candidate.
+        InputError: Wrong shapes, fewer than two rows, non-finite values, a temperature that is not positive; an anchor without
+            negatives or without positives, weights that are negative or all zero; an estimator that cannot do what is asked.
     """
 
     def __init__(
@@ -61,10 +53,11 @@ class PairLoss(nn.Module):
         link: Link = coupled,
         *,
         negatives: Negatives | None = None,
-        temperature: float = 0.5,
+        temperature: Temperature = 0.5,
         similarity: Similarity = "cosine",
         symmetric: Symmetric = "mean",
         intra: Intra = False,
+        missing_positive: MissingPositive = "error",
     ) -> None:
         super().__init__()
         if similarity not in ("cosine", "dot"):
@@ -75,18 +68,23 @@ class PairLoss(nn.Module):
             raise InputError(
                 f"intra must be True, False or 'only'; got '{intra}'. It says whether the own view holds negatives."
             )
+        if missing_positive not in ("error", "skip"):
+            raise InputError(f"missing_positive must be 'error' or 'skip'; got '{missing_positive}'")
         self.link = link
         self.negatives: Negatives = negatives if negatives is not None else Exact()
-        self.scale = 1.0 / check_temperature(temperature)
+        learned = isinstance(temperature, LearnableTemperature)
+        self.temperature = temperature if learned else check_temperature(float(temperature))
         self.similarity = similarity
         self.symmetric = symmetric
         self.intra = intra
+        self.missing_positive = missing_positive
 
     def forward(
         self,
         z1: Tensor,
         z2: Tensor,
         *,
+        labels: Tensor | None = None,
         positives: Adjacency | None = None,
         order: int = 1,
         ids: Tensor | None = None,
@@ -97,99 +95,176 @@ class PairLoss(nn.Module):
         Args:
             z1: Anchors.
             z2: Candidates; with ``positives`` usually the same tensor as ``z1``.
+            labels: Of the instances: rows of one label are positives of each other, in place of ``ids``.
             positives: Row-normalised adjacency without self-loops; ``None`` pairs row ``i`` with row ``i``.
             order: Powers ``1 .. order`` of ``positives`` are averaged: influence reaches that many hops.
             ids: Of the instances: rows with equal ids are not negatives of each other; all differ when ``None``.
             weight: Of the anchors in a weighted mean, ``>= 0``; all equal when ``None``.
         """
         check_pairs(z1, z2)
+        self._check_call(labels, positives, order, ids)
+        for name, names in (("labels", labels), ("ids", ids)):
+            if names is not None:
+                check_ids(name, names, len(z1))
+        with full_precision(z1):
+            u1 = self._rows(z1)
+            u2 = u1 if z1 is z2 else self._rows(z2)
+            scale = self.temperature() if isinstance(self.temperature, LearnableTemperature) else 1.0 / self.temperature
+            there, back = self._log_partitions(u1, u2, scale, ids if labels is None else labels)
+            loss = self._one_way(u1, u2, scale, there, labels, positives, order, weight)
+            if back is None:
+                return loss
+            other = loss if u1 is u2 else self._one_way(u2, u1, scale, back, labels, positives, order, weight)
+            return loss + other if self.symmetric == "sum" else (loss + other) / 2
+
+    def extra_repr(self) -> str:
+        """Link, temperature and estimator, for ``print``."""
+        name = getattr(self.link, "__name__", repr(self.link))
+        intra = f", intra={self.intra!r}" if self.intra else ""
+        learned = isinstance(self.temperature, LearnableTemperature)
+        return f"{name}, temperature={'learned' if learned else f'{self.temperature:g}'}, negatives={self.negatives!r}{intra}"
+
+    def _check_call(self, labels: Tensor | None, positives: Adjacency | None, order: int, ids: Tensor | None) -> None:
         if order < 1:
             raise InputError(f"order must be >= 1, the hops that positives reach; got {order}")
         if positives is not None and self.link is coupled:
             raise InputError("a graph of positives goes with the decoupled link: its positives are already in the partition")
         if positives is not None and self.intra:
             raise InputError("a graph of positives contrasts one set of nodes; intra is about two views: leave it False")
-        if ids is not None:
-            check_ids("ids", ids, len(z1))
-        same = z1 is z2
-        u1 = self._rows(z1)
-        u2 = u1 if same else self._rows(z2)
-        loss = self._one_way(u1, u2, positives, order, ids, weight)
-        if self.symmetric == "off":
-            return loss
-        back = loss if same else self._one_way(u2, u1, positives, order, ids, weight)
-        return loss + back if self.symmetric == "sum" else (loss + back) / 2
-
-    def extra_repr(self) -> str:
-        """Link, temperature and estimator, for ``print``."""
-        name = getattr(self.link, "__name__", repr(self.link))
-        intra = f", intra={self.intra!r}" if self.intra else ""
-        return f"{name}, temperature={1 / self.scale:g}, negatives={self.negatives!r}{intra}"
+        if labels is not None and (positives is not None or ids is not None):
+            raise InputError("labels say who is positive and who is no negative; leave out positives and ids")
+        other_positive = positives is not None or labels is not None or self.intra == "only"
+        if other_positive and getattr(self.negatives, "reads_positive", False):
+            raise InputError(
+                f"{self.negatives!r} needs the one positive of each anchor among its candidates; contrast two views row by "
+                "row, without labels, a graph of positives or intra='only'"
+            )
 
     def _rows(self, z: Tensor) -> Tensor:
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
         return unit_rows(z) if self.similarity == "cosine" else z
 
-    def _log_z(self, own: Tensor, other: Tensor, ids: Tensor | None) -> Tensor:
-        instances = torch.arange(len(own), device=own.device)
-        candidates = own if self.intra == "only" else other
-        if ids is None and self.intra is not True:
-            return self.negatives.log_z(own, candidates, scale=self.scale, rule=Rule(exclude=instances))
+    def _log_partitions(
+        self, u1: Tensor, u2: Tensor, scale: float | Tensor, names: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-partitions of the anchors of both views; of the first alone where only one direction is asked for."""
+        one_way = self.symmetric == "off"
+        if u1 is u2 or one_way or self.intra == "only" or not isinstance(self.negatives, Exact):
+            there = self._log_z(u1, u2, scale, names)
+            if one_way:
+                return there, None
+            return there, there if u1 is u2 else self._log_z(u2, u1, scale, names)
+        # Exact sums of both directions come out of one sweep.
+        there, back = self.negatives.log_z_both(u1, u2, scale=scale, rule=_rule(u1, names))
+        if self.intra is True:
+            there = torch.logaddexp(there, self.negatives.log_z(u1, u1, scale=scale, rule=_rule(u1, names)))
+            back = torch.logaddexp(back, self.negatives.log_z(u2, u2, scale=scale, rule=_rule(u2, names)))
+        return _not_empty(there), _not_empty(back)
+
+    def _log_z(self, own: Tensor, other: Tensor, scale: float | Tensor, names: Tensor | None) -> Tensor:
+        rule = _rule(own, names)
+        if self.intra is not True:
+            candidates = own if self.intra == "only" else other
+            if names is not None:
+                self._refuse_meta_nodes()
+            return _not_empty(self.negatives.log_z(own, candidates, scale=scale, rule=rule))
+        if isinstance(self.negatives, Exact):  # a sum of two exact sums, the second of a set with itself
+            across = self.negatives.log_z(own, other, scale=scale, rule=rule)
+            return _not_empty(torch.logaddexp(across, self.negatives.log_z(own, own, scale=scale, rule=rule)))
+        self._refuse_meta_nodes()
+        names = torch.arange(len(own), device=own.device) if names is None else names
+        rule = Rule(exclude=rule.exclude, different=(names, torch.cat([names, names])))
+        return _not_empty(self.negatives.log_z(own, torch.cat([other, own]), scale=scale, rule=rule))
+
+    def _refuse_meta_nodes(self) -> None:
         if isinstance(self.negatives, MetaNode):
             raise InputError(
-                "meta-nodes take one candidate an anchor out of its cluster; ids and intra=True take out more. "
-                "Use exact negatives, or drop them"
+                "meta-nodes take one candidate an anchor out of its cluster; ids, labels and intra=True take out more. "
+                "Use exact or hybrid negatives, or drop them"
             )
-        ids = instances if ids is None else ids
-        theirs = ids
-        if self.intra is True:
-            candidates, theirs = torch.cat([other, own]), torch.cat([ids, ids])
-        return self.negatives.log_z(own, candidates, scale=self.scale, rule=Rule(different=(ids, theirs)))
 
     def _one_way(
         self,
         anchors: Tensor,
         candidates: Tensor,
+        scale: float | Tensor,
+        log_z: Tensor,
+        labels: Tensor | None,
         positives: Adjacency | None,
         order: int,
-        ids: Tensor | None,
         weight: Tensor | None,
     ) -> Tensor:
-        log_z = self._log_z(anchors, candidates, ids)
-        if positives is None:
-            return anchor_mean(self.link(self.scale * (anchors * candidates).sum(1), log_z), weight)
-        if positives.num_nodes != len(anchors):
-            raise InputError(f"positives speak of {positives.num_nodes} nodes, the embeddings of {len(anchors)}")
-        target = hop = propagate(positives, candidates)
-        for _ in range(order - 1):
-            hop = propagate(positives, hop)
-            target = target + hop
-        has = positives.degree > 0
-        if not bool(has.any()):
-            raise InputError("no node has a positive: the graph has no edges; add edges, or contrast two views instead")
-        terms = self.link(self.scale * (anchors * target).sum(1) / order, log_z)
-        return anchor_mean(terms, weight, has)
+        if positives is not None:
+            target, has = _neighbours(positives, candidates, order, self.missing_positive)
+        elif labels is not None:
+            target, has = _of_one_label(labels, candidates, anchors if self.intra else None), None
+        else:
+            target, has = candidates, None
+        return anchor_mean(self.link(scale * (anchors * target).sum(1), log_z), weight, has)
 
 
-def unit_rows(z: Tensor) -> Tensor:
-    """Rows divided by their length; a row of zeros stays zero and gets no gradient.
+def _rule(anchors: Tensor, names: Tensor | None) -> Rule:
+    """The candidate of the anchor's own row is left out, and those that share its name."""
+    own = torch.arange(len(anchors), device=anchors.device)
+    return Rule(exclude=own, different=None if names is None else (names, names))
+
+
+def _not_empty(log_z: Tensor) -> Tensor:
+    """Refuses an anchor without negatives, whose loss would be 0 or infinite; on other devices the answer would stall."""
+    if not log_z.is_cuda:
+        empty = torch.isneginf(log_z.detach())
+        if bool(empty.any()):
+            raise InputError(
+                f"anchor {int(empty.nonzero()[0])} has no negative: everything was left out of its candidates; use larger "
+                "batches, more draws or larger clusters, or ids that differ more"
+            )
+    return log_z
+
+
+def _neighbours(adjacency: Adjacency, candidates: Tensor, order: int, missing: MissingPositive) -> tuple[Tensor, Tensor]:
+    """Mean of the candidates that are positives of each node, and whether it has any.
 
     Shapes:
-        z: ``(N, D)``; returns: the same.
+        candidates: ``(N, D)``; returns: ``(N, D)`` and ``(N,)`` bool.
     """
-    # A row of zeros has no direction to move in; `normalize` alone would divide its gradient by eps.
-    return F.normalize(z, dim=1, eps=1e-8).masked_fill((z == 0).all(1, keepdim=True), 0.0)
-
-
-def check_pairs(z1: Tensor, z2: Tensor) -> None:
-    """Refuses views that do not pair row by row, that leave no negatives, or that are not finite."""
-    if z1.ndim != 2 or z1.shape != z2.shape:
+    if adjacency.num_nodes != len(candidates):
+        raise InputError(f"positives speak of {adjacency.num_nodes} nodes, the embeddings of {len(candidates)}")
+    has = adjacency.degree > 0
+    if not bool(has.any()):
+        raise InputError("no node has a positive: the graph has no edges; add edges, or contrast two views instead")
+    if missing == "error" and not bool(has.all()):
         raise InputError(
-            f"z1 and z2 must both be (N, D) with equal N and D; got {tuple(z1.shape)} and {tuple(z2.shape)}. "
-            "Row i of each view must be the same node: did an augmenter drop nodes?"
+            f"node {int((~has).nonzero()[0])} has no positive: it has no edge; give it one, or leave such nodes out of the "
+            "mean: missing_positive='skip'"
         )
-    if len(z1) < 2:
-        raise InputError(f"contrast needs at least 2 rows, or there are no negatives; got {len(z1)}")
-    for name, z in (("z1", z1), ("z2", z2)):
-        if not z.is_cuda and not bool(torch.isfinite(z).all()):
-            row = int((~torch.isfinite(z)).any(1).nonzero()[0])
-            raise InputError(f"{name} has a value that is not finite in row {row}: the encoder diverged or its input was bad")
+    target = hop = propagate(adjacency, candidates)
+    for _ in range(order - 1):
+        hop = propagate(adjacency, hop)
+        target = target + hop
+    return target / order, has
+
+
+def _of_one_label(labels: Tensor, candidates: Tensor, own: Tensor | None) -> Tensor:
+    """Mean of the candidates of each anchor's label, with the other rows of its own view where these count too.
+
+    Shapes:
+        labels: ``(N,)``; candidates, own: ``(N, D)``; returns: ``(N, D)``.
+    """
+    _, classes, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    count = sizes.index_select(0, classes)[:, None].to(candidates.dtype)
+    total = segment_sum(candidates, classes, len(sizes)).index_select(0, classes)
+    if own is None:
+        return total / count
+    return (total + segment_sum(own, classes, len(sizes)).index_select(0, classes) - own) / (2 * count - 1)
+
+
+__all__ = [
+    "Intra",
+    "MissingPositive",
+    "PairLoss",
+    "Similarity",
+    "Symmetric",
+    "check_pairs",
+    "check_temperature",
+    "unit_rows",
+]

@@ -1,4 +1,4 @@
-"""What the losses over feature dimensions share: checked views, standardised columns, the energy off a diagonal."""
+"""What the losses over feature dimensions share: standardised columns, the energy off a diagonal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphcl.errors import InputError
-from graphcl.losses.pair_loss import check_pairs
+from graphcl.losses.views import computing_views, full_precision
 
 
 def standardise(z: Tensor, *, unbiased: bool = False) -> Tensor:
@@ -54,30 +54,6 @@ def off_diagonal_energy(matrix: Tensor) -> Tensor:
     return (matrix - matrix.diagonal().diag_embed()).square().sum()
 
 
-def computing_views(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-    """Both views, checked, in single precision or better.
-
-    Shapes:
-        z1, z2: ``(N, D)``; returns: the same, ``float32`` for half precision.
-
-    Raises:
-        InputError: Shapes that differ, fewer than two rows, no columns, values that are not finite or not floating.
-    """
-    for name, z in (("z1", z1), ("z2", z2)):
-        if not z.is_floating_point():
-            raise InputError(f"{name} must be floating point, since embeddings are; got {z.dtype}")
-    if z1.ndim == 2 and z1.shape == z2.shape and (len(z1) < 2 or z1.shape[1] < 1):
-        raise InputError(f"statistics need at least 2 rows and 1 column; got {tuple(z1.shape)}")
-    check_pairs(z1, z2)
-    dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
-    return z1.to(dtype), z2.to(dtype)
-
-
-def full_precision(z: Tensor) -> torch.autocast:
-    """A block in which automatic half precision is off: decompositions and small differences do not survive it."""
-    return torch.autocast(z.device.type, enabled=False)
-
-
 def check_weight(name: str, value: float) -> float:
     """The weight itself, or an `InputError` that says what is wrong with it."""
     if not math.isfinite(value) or value < 0:
@@ -87,3 +63,13 @@ def check_weight(name: str, value: float) -> float:
 
 def _constant(z: Tensor, spread: Tensor) -> Tensor:
     return spread <= 4 * torch.finfo(z.dtype).eps * z.detach().abs().amax(0)
+
+
+__all__ = [
+    "check_weight",
+    "computing_views",
+    "constant_dimensions",
+    "full_precision",
+    "off_diagonal_energy",
+    "standardise",
+]

@@ -488,3 +488,22 @@ def test_candidates_that_are_constants_get_no_gradient_and_the_others_theirs():
 def test_a_device_that_differs_is_named():
     with pytest.raises(InputError, match="must be on the device of the anchors, cpu"):
         pair_lse(torch.ones(2, 3), Columns(torch.ones(4, 3), ids=torch.ones(4, device="meta")), scale=1.0)
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("itself", [False, True])
+def test_products_of_bfloat16_are_within_their_rounding(both, itself, monkeypatch):
+    monkeypatch.setattr(pair_tiles, "TILE_BYTES", 2**14)
+    torch.manual_seed(0)
+    a, z = (torch.nn.functional.normalize(torch.randn(300, 16), dim=1).requires_grad_() for _ in range(2))
+    other = a if itself else z
+    results = []
+    for bf16 in (False, True):
+        out = pair_lse(a, Columns(other), scale=5.0, rule=Rule(exclude=torch.arange(300)), both=both, bf16=bf16)
+        sums = torch.cat(out) if both else out
+        results.append((sums.detach(), *torch.autograd.grad(sums.sum(), (a,) if itself else (a, z))))
+    (value, *gradients), (rounded, *rough) = results
+    torch.testing.assert_close(rounded, value, rtol=2e-2, atol=0)
+    assert not torch.equal(rounded, value)
+    for one, exact in zip(rough, gradients, strict=True):
+        assert (one - exact).norm() < 2e-2 * exact.norm()

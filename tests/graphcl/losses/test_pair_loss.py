@@ -158,12 +158,14 @@ def test_a_graph_of_positives_averages_the_logits_of_its_powers(order):
     logits = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T / 0.4
     others = logits.masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf).logsumexp(1)
     want = (others - (weights * logits).sum(1))[:5].mean()  # the sixth node has nobody to agree with
-    loss = PairLoss(decoupled, temperature=0.4, symmetric="off")
+    loss = PairLoss(decoupled, temperature=0.4, symmetric="off", missing_positive="skip")
     torch.testing.assert_close(loss(z1, z2, positives=adj, order=order), want)
+    with pytest.raises(InputError, match="node 5 has no positive: it has no edge"):
+        PairLoss(decoupled, symmetric="off")(z1, z2, positives=adj)
 
 
 def test_gradients_with_a_graph_are_right():
-    adj, loss = path_graph(5), PairLoss(decoupled, symmetric="off")
+    adj, loss = path_graph(5), PairLoss(decoupled, symmetric="off", missing_positive="skip")
     z = views(5, 3)[0].requires_grad_()
     assert torch.autograd.gradcheck(lambda z: loss(z, z, positives=adj, order=2), (z,))
 
@@ -317,7 +319,7 @@ def test_a_graph_takes_weights_and_ids():
     others = logits.masked_fill(ids[:, None] == ids, -torch.inf).logsumexp(1)
     terms = (others - (adj.to_dense() * logits).sum(1))[:4]
     weight = torch.tensor([1.0, 2, 0, 4, 100], dtype=F64)  # the last node has nobody to agree with
-    out = PairLoss(decoupled, symmetric="off")(z, z, positives=adj, ids=ids, weight=weight)
+    out = PairLoss(decoupled, symmetric="off", missing_positive="skip")(z, z, positives=adj, ids=ids, weight=weight)
     torch.testing.assert_close(out, (weight[:4] * terms).sum() / 7)
 
 
@@ -344,3 +346,105 @@ def test_ids_weights_and_intra_that_make_no_sense_are_named():
 
 def test_a_loss_with_own_negatives_says_so():
     assert repr(PairLoss(intra=True)) == "PairLoss(coupled, temperature=0.5, negatives=Exact(), intra=True)"
+
+
+def test_directions_that_share_a_sweep_are_those_that_do_not():
+    z1, z2 = views(9, 4)
+    for intra in (False, True, "only"):
+        for ids in (None, torch.arange(9) // 2):
+            loss = PairLoss(intra=intra)
+            one, other = (PairLoss(intra=intra, symmetric="off")(*pair, ids=ids) for pair in ((z1, z2), (z2, z1)))
+            torch.testing.assert_close(loss(z1, z2, ids=ids), (one + other) / 2)
+
+
+@pytest.mark.parametrize("link", [coupled, decoupled])
+@pytest.mark.parametrize("intra", [False, True, "only"])
+def test_rows_of_one_label_attract_and_others_repel(link, intra):
+    z1, z2 = views(7, 5)
+    labels = torch.tensor([0, 1, 0, 2, 2, 2, 1])
+    equal, own = labels[:, None] == labels, torch.eye(7, dtype=torch.bool)
+    total = 0.0
+    for one, other in ((z1, z2), (z2, z1)):
+        one, other = F.normalize(one, dim=1), F.normalize(other, dim=1)
+        across, within = one @ other.T / 0.5, one @ one.T / 0.5
+        blocks = {False: [across], True: [across, within], "only": [within]}[intra]
+        log_z = torch.cat([block.masked_fill(equal, -torch.inf) for block in blocks], 1).logsumexp(1)
+        weights = torch.cat([equal, equal & ~own], 1) if intra else torch.cat([equal, torch.zeros_like(own)], 1)
+        positive = (torch.cat([across, within], 1) * weights).sum(1) / weights.sum(1)
+        total = total + link(positive, log_z).mean() / 2
+    torch.testing.assert_close(PairLoss(link, intra=intra)(z1, z2, labels=labels), total)
+    torch.testing.assert_close(PairLoss(link, intra=False)(z1, z2, labels=torch.arange(7)), PairLoss(link, intra=False)(z1, z2))
+
+
+def test_gradients_with_labels_are_right():
+    labels = torch.tensor([0, 1, 0, 2, 1])
+    loss = PairLoss(decoupled, intra=True)
+    inputs = tuple(z.requires_grad_() for z in views(5, 3))
+    assert torch.autograd.gradcheck(lambda z1, z2: loss(z1, z2, labels=labels), inputs)
+
+
+def test_labels_go_alone():
+    z1, z2 = views(5, 3)
+    labels = torch.tensor([0, 1, 0, 2, 1])
+    with pytest.raises(InputError, match="leave out positives and ids"):
+        PairLoss()(z1, z2, labels=labels, ids=labels)
+    with pytest.raises(InputError, match="labels are all equal to 0"):
+        PairLoss()(z1, z2, labels=torch.zeros(5, dtype=torch.int64))
+
+
+class Nobody:
+    """Negatives of nobody but the first anchor."""
+
+    def log_z(self, anchors, candidates, *, scale, rule):
+        return torch.full((len(anchors),), -torch.inf).index_fill(0, torch.tensor([0]), 0.0)
+
+
+@pytest.mark.parametrize("link", [coupled, decoupled])
+def test_an_anchor_without_negatives_is_an_error_and_not_a_loss_of_zero(link):
+    with pytest.raises(InputError, match="anchor 1 has no negative"):
+        PairLoss(link, negatives=Nobody())(*views(3, 2))
+
+
+class Positive(Exact):
+    reads_positive = True
+
+
+def test_an_estimator_that_reads_the_positive_is_refused_where_there_is_no_single_one():
+    z1, z2 = views(5, 3)
+    want = PairLoss()(z1, z2)
+    torch.testing.assert_close(PairLoss(negatives=Positive())(z1, z2), want)
+    with pytest.raises(InputError, match="needs the one positive of each anchor"):
+        PairLoss(negatives=Positive(), intra="only")(z1, z2)
+    with pytest.raises(InputError, match="needs the one positive of each anchor"):
+        PairLoss(negatives=Positive())(z1, z2, labels=torch.tensor([0, 1, 0, 2, 1]))
+
+
+class Spy:
+    """Keeps the rule it is asked with."""
+
+    def log_z(self, anchors, candidates, *, scale, rule):
+        self.rule, self.num_candidates = rule, len(candidates)
+        return Exact().log_z(anchors, candidates, scale=scale, rule=rule)
+
+
+@pytest.mark.parametrize("intra", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_estimators_are_told_the_position_of_the_positive(intra, named):
+    spy, ids = Spy(), torch.tensor([3, 3, 1, 2, 0]) if named else None
+    z1, z2 = views(5, 3)
+    torch.testing.assert_close(PairLoss(negatives=spy, intra=intra)(z1, z2, ids=ids), PairLoss(intra=intra)(z1, z2, ids=ids))
+    assert spy.rule.exclude.tolist() == [0, 1, 2, 3, 4]
+    assert spy.num_candidates == (10 if intra else 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_single_precision_of_the_rounded_views(dtype):
+    z1, z2 = (z.to(dtype).requires_grad_() for z in views(40, 8))
+    for loss in (PairLoss(temperature=0.05), PairLoss(decoupled, intra=True)):
+        out = loss(z1, z2)
+        assert out.dtype == torch.float32
+        want = loss(z1.float(), z2.float())
+        torch.testing.assert_close(out, want, rtol=1e-6, atol=1e-6)
+        assert all(grad.dtype == dtype and grad.isfinite().all() for grad in torch.autograd.grad(out, (z1, z2)))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(loss(z1.float(), z2.float()), want, rtol=1e-6, atol=1e-6)

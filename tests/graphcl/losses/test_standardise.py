@@ -6,9 +6,7 @@ import torch
 from graphcl.errors import InputError
 from graphcl.losses.standardise import (
     check_weight,
-    computing_views,
     constant_dimensions,
-    full_precision,
     off_diagonal_energy,
     standardise,
 )
@@ -53,32 +51,6 @@ def test_gradients_are_right(unbiased):
 
 def test_energy_off_the_diagonal_leaves_the_diagonal_out():
     assert off_diagonal_energy(torch.tensor([[9.0, 1.0], [2.0, -9.0]])).item() == 5
-
-
-def test_views_are_checked_and_brought_to_single_precision():
-    half = torch.ones(3, 2, dtype=torch.float16)
-    assert [z.dtype for z in computing_views(half, half.bfloat16())] == [torch.float32] * 2
-    assert [z.dtype for z in computing_views(half, half.double())] == [F64] * 2
-    with pytest.raises(InputError, match=r"z2 must be floating point.*int64"):
-        computing_views(half, torch.ones(3, 2, dtype=torch.int64))
-    with pytest.raises(InputError, match="at least 2 rows"):
-        computing_views(half[:1], half[:1])
-    with pytest.raises(InputError, match="1 column"):
-        computing_views(half[:, :0], half[:, :0])
-    with pytest.raises(InputError, match=r"got \(3, 2\) and \(2, 2\)"):
-        computing_views(half, half[:2])
-    bad = torch.ones(3, 2)
-    bad[1, 0] = torch.nan
-    with pytest.raises(InputError, match="z2 has a value that is not finite in row 1"):
-        computing_views(torch.ones(3, 2), bad)
-
-
-def test_full_precision_turns_automatic_half_precision_off():
-    z = torch.ones(2, 2)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (z @ z).dtype == torch.bfloat16
-        with full_precision(z):
-            assert (z @ z).dtype == torch.float32
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
