@@ -1,25 +1,15 @@
 """Exact symmetric InfoNCE, forward and backward, against its floor and against what a plain program does.
 
-    python benchmarks/pair_loss.py [--quick] [--nodes 20000] [--dim 128] [--rounds 5]
-    GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296 python benchmarks/pair_loss.py
+    python benchmarks/pair_loss.py [--quick] [--nodes 20000] [--dim 128] [--rounds 7] [--only ours,floor]
+    python benchmarks/pair_loss.py --tuned           the same with the C library's allocator tuned, in a process of its own
+    python benchmarks/pair_loss.py --only ours --nodes 65536 --rounds 1
 
 The floor is nothing but the four matrix products of the size N x N x D and the two passes of exponentials that a sweep which
 stores no N x N array must do, in one workspace that is allocated before the clock starts. Variants take turns in one process; a
 ratio is the median over the rounds of a variant's time divided by the floor's in the same round. Memory is the highest resident
 size while a variant runs alone in a fresh process, less that before it started (Linux only).
 
-What was measured (2 cores, torch 2.13, a shared machine on which times move by a factor of two), N=10,000, d=128:
-
-                 seconds  to the floor  extra memory
-    ours            0.81         1.16x        65 MiB
-    floor           0.70         1.00x        28 MiB
-    chunked         1.09         1.47x       135 MiB
-    dense           3.95         5.62x      1912 MiB
-
-- Targets at this size: 80 % of the floor (86 %), 3x plain dense (4.9x) and less than 200 MB hold.
-- NOT shown yet: the same at N=20,000, which other programs on the cores kept from finishing, and the ratio to dense with
-  the allocator tuned. One disturbed tuned run gave ours 0.83 s, the floor 0.96 s and chunked 4.2 s: too unsteady to count.
-- N=4096 (--quick): ours 0.15 s, 1.3x the floor, which is MISSED there; dense is 3.7x the floor.
+FIGURES
 """
 
 from __future__ import annotations
@@ -28,6 +18,7 @@ import argparse
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,17 +27,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphcl.kernels import Columns, pair_lse
+from graphcl.kernels import Columns, Rule, pair_lse
 
 SCALE = 2.0
 ROWS = 400
+CLASSES = 10
+TUNABLES = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296"
 Step = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
-def ours(a: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+def sweep(rule: Rule, *, bf16: bool = False) -> Step:
     """One sweep for both directions."""
-    rows, columns = pair_lse(a, Columns(z), scale=SCALE, both=True)
-    loss = (rows + columns).mean() / 2 - SCALE * (a * z).sum(1).mean()
+
+    def step(a: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        rows, columns = pair_lse(a, Columns(z), scale=SCALE, rule=rule, both=True, bf16=bf16)
+        loss = (rows + columns).mean() / 2 - SCALE * (a * z).sum(1).mean()
+        return loss.detach(), *torch.autograd.grad(loss, (a, z))
+
+    return step
+
+
+def itself(a: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+    """A set against itself, each row left out of its own sum: what a node contrasts with in its own view."""
+    lse = pair_lse(a, Columns(a), scale=SCALE, rule=Rule(exclude=torch.arange(len(a))))
+    loss = lse.mean() - SCALE * (a * z).sum(1).mean()
     return loss.detach(), *torch.autograd.grad(loss, (a, z))
 
 
@@ -108,10 +112,24 @@ def points(n: int, dim: int) -> tuple[Tensor, Tensor]:
     return a, z
 
 
+NAMES = ("ours", "labels", "clusters", "bf16", "itself", "floor", "chunked", "dense")
+
+
 def step(name: str, n: int, dim: int) -> Step:
     """A variant by name."""
-    plain: dict[str, Step] = {"ours": ours, "dense": dense, "chunked": chunked}
-    return Floor(n, dim) if name == "floor" else plain[name]
+    labels = torch.arange(n) % CLASSES
+    several = torch.stack([labels, torch.arange(n) % 7, torch.arange(n) % 3], 1)
+    variants: dict[str, Callable[[], Step]] = {
+        "ours": lambda: sweep(Rule()),
+        "labels": lambda: sweep(Rule(different=(labels, labels))),
+        "clusters": lambda: sweep(Rule(clusters=(several, several))),
+        "bf16": lambda: sweep(Rule(), bf16=True),
+        "itself": lambda: itself,
+        "floor": lambda: Floor(n, dim),
+        "chunked": lambda: chunked,
+        "dense": lambda: dense,
+    }
+    return variants[name]()
 
 
 def peak(name: str, n: int, dim: int) -> float:
@@ -122,7 +140,7 @@ def peak(name: str, n: int, dim: int) -> float:
 
 def _peak(name: str, n: int, dim: int) -> float:
     a, z = points(n, dim)
-    ours(*points(64, dim))  # threads and libraries are up
+    sweep(Rule())(*points(64, dim))  # threads and libraries are up
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
     before = _high_water()
     step(name, n, dim)(a, z)
@@ -140,30 +158,38 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4096 nodes and 3 rounds")
     parser.add_argument("--nodes", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default=",".join(NAMES), help=f"some of {', '.join(NAMES)}")
+    parser.add_argument("--tuned", action="store_true", help="keep freed memory: what a tuned plain program does")
     options = parser.parse_args()
+    if options.tuned and "GLIBC_TUNABLES" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GLIBC_TUNABLES": TUNABLES})
     n, rounds = (4096, 3) if options.quick else (options.nodes, options.rounds)
-    names = ("ours", "floor", "chunked", "dense")
+    names = tuple(options.only.split(","))
     a, z = points(min(n, 1000), options.dim)
     for name in ("chunked", "dense"):
-        for one, other in zip(ours(a, z), step(name, len(a), options.dim)(a, z), strict=True):
+        for one, other in zip(sweep(Rule())(a, z), step(name, len(a), options.dim)(a, z), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     a, z = points(n, options.dim)
     steps = {name: step(name, n, options.dim) for name in names}
-    for name in ("ours", "floor"):
-        steps[name](a, z)
+    for name in names:
+        if name not in ("dense", "chunked") or n <= 4096:  # warm, as far as that is quick
+            steps[name](a, z)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
+            repeats = max(1, 2048 * 2048 // (n * n))
             start = time.perf_counter()
-            steps[name](a, z)
-            seconds[name].append(time.perf_counter() - start)
+            for _ in range(repeats):
+                steps[name](a, z)
+            seconds[name].append((time.perf_counter() - start) / repeats)
     tuned = os.environ.get("GLIBC_TUNABLES", "as it is")
     print(f"N={n}, d={options.dim}, fp32, {torch.get_num_threads()} threads, median of {rounds}, allocator {tuned}")
+    base = "floor" if "floor" in names else names[0]
     for name in names:
-        ratio = statistics.median(mine / least for mine, least in zip(seconds[name], seconds["floor"], strict=True))
+        ratio = statistics.median(mine / least for mine, least in zip(seconds[name], seconds[base], strict=True))
         memory = peak(name, n, options.dim)
-        print(f"{name:8s} {statistics.median(seconds[name]):7.3f} s  {ratio:5.2f}x floor  {memory:7.0f} MiB extra")
+        print(f"{name:8s} {statistics.median(seconds[name]):8.4f} s  {ratio:5.2f}x {base}  {memory:7.0f} MiB extra", flush=True)
 
 
 if __name__ == "__main__":

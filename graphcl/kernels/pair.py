@@ -160,7 +160,7 @@ def _plain_sums(logits: Logits, both: bool) -> tuple[Tensor, Tensor | None]:
     """No sum can overflow or vanish: two passes less over the tile."""
     rows_sum, columns_sum = _start(logits, both, 0.0)
     for rows, columns in logits.tiles:
-        tile = logits.tile(rows, columns).exp2_()
+        tile = logits.powers(rows, columns)
         rows_sum[rows] += tile.sum(1)
         if columns_sum is not None:
             columns_sum[columns] += tile.sum(0)

@@ -70,6 +70,19 @@ class Logits:
         self.tiles.leave_out(tile, rows, columns, -torch.inf)
         return tile
 
+    def powers(self, rows: slice, columns: slice) -> Tensor:
+        """``exp2`` of the logits of a block, where they are ``bounded``: zero where a pair does not count.
+
+        Shapes:
+            returns: ``(rows, columns)``.
+        """
+        tile = self.tiles.product(rows, columns).exp2_()
+        counts = self.tiles.counts(rows, columns)
+        if counts is not None:
+            tile.mul_(counts)
+        self.tiles.leave_out(tile, rows, columns, 0.0)
+        return tile
+
 
 class RowWeights:
     """``exp2(logit - shift_i)``, without a shift where there is no danger."""
@@ -79,10 +92,9 @@ class RowWeights:
 
     def tile(self, rows: slice, columns: slice) -> Tensor:
         """The weights of a block."""
-        tile = self.logits.tile(rows, columns)
-        if self.shift is not None:
-            tile.sub_(self.shift[rows, None])
-        return tile.exp2_()
+        if self.shift is None:
+            return self.logits.powers(rows, columns)
+        return self.logits.tile(rows, columns).sub_(self.shift[rows, None]).exp2_()
 
 
 class BothWeights:
@@ -98,10 +110,11 @@ class BothWeights:
 
     def tile(self, rows: slice, columns: slice) -> Tensor:
         """The weights of a block."""
+        if self.bounded:
+            tile = self.logits.powers(rows, columns)
+            return tile.mul_(torch.add(self.row[rows, None], self.column[columns], out=self.logits.tiles.spare(tile)))
         tile = self.logits.tile(rows, columns)
         spare = self.logits.tiles.spare(tile)
-        if self.bounded:
-            return tile.exp2_().mul_(torch.add(self.row[rows, None], self.column[columns], out=spare))
         torch.sub(tile, self.column[columns], out=spare).exp2_().mul_(self.column_grad[columns])
         return tile.sub_(self.row[rows, None]).exp2_().mul_(self.row_grad[rows, None]).add_(spare)
 

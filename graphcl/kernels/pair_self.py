@@ -42,13 +42,13 @@ class SelfLSE(torch.autograd.Function):
         ctx.bounded, ctx.rule, ctx.bf16 = logits.bounded(), rule, bf16
         sums = a.new_full((len(a),), 0.0 if ctx.bounded else -torch.inf)
         for rows, columns in logits.tiles:
-            tile = logits.tile(rows, columns)
             own, rest = _parts(rows, columns)
             if ctx.bounded:
-                tile.exp2_()
+                tile = logits.powers(rows, columns)
                 sums[rows] += tile.sum(1)
                 sums[rest] += tile[:, own:].sum(0)
             else:
+                tile = logits.tile(rows, columns)
                 if own < tile.shape[1]:
                     log_add(sums[rest], tile[:, own:], 0, out=logits.tiles.spare(tile)[:, own:])
                 log_add(sums[rows], tile, 1, out=tile)

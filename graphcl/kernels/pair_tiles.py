@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -13,7 +13,10 @@ from graphcl.kernels.rule import Ids, Rule
 
 TILE_BYTES = 32 * 2**20  # larger tiles fall out of the cache, and fresh memory beyond this is returned to the system each time
 MIN_ROWS = 256  # smaller products waste a third of the matrix rate
+MAX_NAMES = 2**24  # single precision tells so many integers apart
 STAIRS = 16  # blocks along a diagonal: one part in 2 * 16 of what lies above it is met twice
+
+_Comparison = tuple[Tensor, Tensor, Callable[..., Tensor]]
 
 
 class PairTiles:
@@ -48,21 +51,21 @@ class PairTiles:
         bf16: bool = False,
     ) -> None:
         self.left, self.right = left, right
+        self.ids, self.rule = ids, rule
         self.triangle, self.bf16 = triangle, bf16
         self._left, self._right = self.operand(left), self.operand(right)
-        self.ids, self.rule = ids, rule
-        self.clusters = None if rule.clusters is None else tuple(part.T.contiguous() for part in rule.clusters)
-        named = ids is not None and rule.exclude is not None
-        masked = named or not (rule.same is rule.different is rule.clusters is None)
-        per_pair = left.element_size() * (1 + spare + (self.clusters is not None)) + masked + 2 * bf16
-        self.rows, self.columns = _block(len(left), len(right), per_pair)
+        named = None if ids is None or rule.exclude is None else (rule.exclude, ids)
+        apart = [_numbers(pair, left.dtype) for pair in (rule.different, named) if pair is not None]
+        self._apart, self._same = apart, [] if rule.same is None else [_numbers(rule.same, left.dtype)]
+        self._clusters = [] if rule.clusters is None else _clusterings(rule.clusters, left.dtype)
+        masks = len(self._apart) + len(self._same)
+        rooms = 1 + spare + (masks + len(self._clusters) > 0) + (masks > 1 or len(self._clusters) > 1)
+        self.rows, self.columns = _block(len(left), len(right), left.element_size() * rooms + 2 * bf16)
         if triangle:  # the lower the blocks, the less of them lies below the diagonal
             self.rows = min(self.rows, max(MIN_ROWS, -(-len(left) // STAIRS)))
         size = self.rows * self.columns
-        self._tile = left.new_empty(size)
-        self._spare = left.new_empty(size) if spare else None
-        self._counts = left.new_empty(size) if self.clusters is not None else None
-        self._mask = torch.empty(size if masked else 0, dtype=torch.bool, device=left.device)
+        self._rooms = [left.new_empty(size) for _ in range(rooms)]
+        self._first = 1 + spare  # room of the first comparison; the last is that of the others
         self._rounded = left.new_empty(size if bf16 else 0, dtype=torch.bfloat16)
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
@@ -77,7 +80,7 @@ class PairTiles:
             returns: ``(rows, columns)``.
         """
         left, right = self._left[rows], self._right[columns]
-        tile = _view(self._tile, len(left), len(right))
+        tile = _view(self._rooms[0], len(left), len(right))
         if not self.bf16:
             return torch.mm(left, right.T, out=tile)
         return tile.copy_(torch.mm(left, right.T, out=_view(self._rounded, *tile.shape)))
@@ -92,24 +95,21 @@ class PairTiles:
 
     def spare(self, tile: Tensor) -> Tensor:
         """Room of the shape of a block, with anything in it."""
-        assert self._spare is not None
-        return _view(self._spare, *tile.shape)
+        return _view(self._rooms[1], *tile.shape)
 
     def leave_out(self, tile: Tensor, rows: slice, columns: slice, fill: float) -> None:
-        """Writes ``fill`` over the pairs that do not count; weights apart, see ``counts``."""
-        rule = self.rule
-        if rule.exclude is not None:
-            exclude = rule.exclude[rows]
-            if self.ids is None:
-                _strike(tile, torch.arange(len(exclude), device=tile.device), exclude, columns, fill)
+        """Writes ``fill``, 0 or ``-inf``, over the pairs that do not count; weights apart, see ``counts``."""
+        # As numbers: masks of truth values cost ten times as much to make and to apply.
+        mask = self._product([(left, right, torch.ne) for left, right in self._apart] + self._equal(), rows, columns)
+        if mask is not None:
+            if fill == 0:
+                tile.mul_(mask)
             else:
-                tile.masked_fill_(torch.eq(exclude[:, None], self.ids[columns], out=self._mask_like(tile)), fill)
-        if rule.same is not None:
-            left, right = rule.same
-            tile.masked_fill_(torch.ne(left[rows, None], right[columns], out=self._mask_like(tile)), fill)
-        if rule.different is not None:
-            left, right = rule.different
-            tile.masked_fill_(torch.eq(left[rows, None], right[columns], out=self._mask_like(tile)), fill)
+                tile.add_(mask.reciprocal_().neg_().add_(1))  # 1 becomes 0, and 0 becomes -inf
+        rule = self.rule
+        if rule.exclude is not None and self.ids is None:
+            exclude = rule.exclude[rows]
+            _strike(tile, torch.arange(len(exclude), device=tile.device), exclude, columns, fill)
         if rule.seen is not None:
             crow, col = rule.seen
             pointers = crow[rows.start : rows.stop + 1]
@@ -121,17 +121,29 @@ class PairTiles:
         """How often each pair counts, where clusterings weight it; ``None`` where all count alike.
 
         Shapes:
-            returns: ``(rows, columns)``, overwritten by the next.
+            returns: ``(rows, columns)``, overwritten by the next and by ``leave_out``.
         """
-        if self.clusters is None or self._counts is None:
-            return None
-        counts = _view(self._counts, rows.stop - rows.start, columns.stop - columns.start).zero_()
-        for left, right in zip(*self.clusters, strict=True):
-            counts.add_(torch.ne(left[rows, None], right[columns], out=self._mask_like(counts)))
+        counts = None
+        for left, right in self._clusters:
+            counts = self._compared(counts, torch.ne, left[rows, None], right[columns], torch.Tensor.add_)
         return counts
 
-    def _mask_like(self, tile: Tensor) -> Tensor:
-        return _view(self._mask, *tile.shape)
+    def _equal(self) -> list[_Comparison]:
+        return [(left, right, torch.eq) for left, right in self._same]
+
+    def _product(self, parts: list[_Comparison], rows: slice, columns: slice) -> Tensor | None:
+        mask = None
+        for left, right, compare in parts:
+            mask = self._compared(mask, compare, left[rows, None], right[columns], torch.Tensor.mul_)
+        return mask
+
+    def _compared(
+        self, total: Tensor | None, compare: Callable[..., Tensor], left: Tensor, right: Tensor, join: Callable[..., Tensor]
+    ) -> Tensor:
+        """The comparison as 0 and 1, joined to what is there."""
+        room = self._rooms[-1 if total is not None else self._first]
+        part = compare(left, right, out=_view(room, len(left), len(right)))
+        return part if total is None else join(total, part)
 
 
 def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -177,6 +189,37 @@ def check_pairs(a: Tensor, columns: Columns, rule: Rule) -> None:
 def working_type(dtype: torch.dtype) -> torch.dtype:
     """What is computed in: single precision for half types, whose exponentials overflow or lose their digits."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _numbers(pair: Ids, dtype: torch.dtype) -> Ids:
+    """Ids as floating-point numbers, which compare ten times as fast; equal where the integers are.
+
+    Shapes:
+        pair: ``(N,)`` and ``(M,)`` integers; returns: the same, floating.
+    """
+    left, right = pair
+    if len(left) + len(right) == 0:
+        return left.to(dtype), right.to(dtype)
+    both = torch.cat([left.long(), right.long()])
+    least = both.min()
+    if int(both.max()) - int(least) < MAX_NAMES:
+        both = both - least
+    else:
+        both = torch.unique(both, return_inverse=True)[1]
+        if int(both.max()) >= MAX_NAMES and dtype == torch.float32:
+            raise InputError(f"a rule may name at most {MAX_NAMES:,} different ids in single precision; use float64")
+    both = both.to(dtype)
+    return both[: len(left)], both[len(left) :]
+
+
+def _clusterings(pair: Ids, dtype: torch.dtype) -> list[Ids]:
+    """Each clustering on its own.
+
+    Shapes:
+        pair: ``(N, C)`` and ``(M, C)``.
+    """
+    left, right = pair
+    return [_numbers((left[:, c], right[:, c]), dtype) for c in range(left.shape[1])]
 
 
 def _block(num_rows: int, num_columns: int, per_pair: int) -> tuple[int, int]:
