@@ -27,10 +27,15 @@ def data_root(root: str | Path | None = None) -> Path:
     elif os.environ.get(VARIABLE):
         path, origin = Path(os.environ[VARIABLE]).expanduser(), f"named by {VARIABLE}"
     else:
-        return Path(platformdirs.user_cache_dir("graphcl"))
+        return cache_root()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise InputError(
             f"expected a folder of data sets, got {path} ({origin}), which {what}; name another with --data ROOT or {VARIABLE}"
         )
     return path
+
+
+def cache_root() -> Path:
+    """The platform's cache folder, which need not exist."""
+    return Path(platformdirs.user_cache_dir("graphcl"))

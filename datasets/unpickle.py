@@ -71,16 +71,29 @@ def read_pickle(path: Path) -> object:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"expected a file at {path}, cannot read it ({error.strerror})") from error
+    return unpickle(content, str(path))
+
+
+def unpickle(content: bytes, where: str) -> object:
+    """What pickled bytes hold, under the rules of ``read_pickle``.
+
+    Args:
+        content: The stream.
+        where: What they are, for the message.
+
+    Raises:
+        InputError: Damaged, or it asks for anything that is not an array or a plain container.
+    """
     try:
         load: Callable[[], object] = _Unpickler(io.BytesIO(content), encoding="latin1").load
         return load()
     except _RefusedError as error:
         raise InputError(
-            f"{path}: the pickle {error}, which is not an array or a plain container; it was not executed. "
+            f"{where}: the pickle {error}, which is not an array or a plain container; it was not executed. "
             "Fetch the file from its publisher again"
         ) from error
     except Exception as error:  # a damaged stream can raise nearly anything from the types it builds
-        raise InputError(f"{path}: cannot be read as a pickle ({error or type(error).__name__}); fetch it again") from error
+        raise InputError(f"{where}: cannot be read as a pickle ({error or type(error).__name__}); fetch it again") from error
 
 
 def _defaultdict(factory: object = None) -> collections.defaultdict[object, object]:

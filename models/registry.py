@@ -26,11 +26,15 @@ class SystemEntry:
 
 
 _CLUSTERING = "graphcl.models.clustering"
+_NODE = "graphcl.models.node"
 SYSTEMS = {
     entry.name: entry
     for entry in (
         SystemEntry(
             "pamc", "clustering", f"{_CLUSTERING}.pamc", "PamC", "contrast against meta-nodes (Kulatilleke et al., 2022)"
+        ),
+        SystemEntry(
+            "grace", "node", f"{_NODE}.grace", "GRACE", "tell every node from all others of two views (Zhu et al., 2020)"
         ),
     )
 }

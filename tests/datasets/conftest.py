@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +54,61 @@ def csv(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@dataclass
+class Server:
+    """What is served: content by path, how many bytes of it to withhold, and which paths drip or do not say their length."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    withheld: dict[str, int] = field(default_factory=dict)
+    slow: set[str] = field(default_factory=set)
+    chunked: set[str] = field(default_factory=set)
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def put(self, path: str, content: bytes) -> str:
+        """Serves ``content``; gives its address."""
+        self.files[path] = content
+        return f"{self.url}/{path}"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine that hands out files, whole or spoilt, and counts who asks."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("GRAPHCL_OFFLINE", raising=False)
+    server = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.lstrip("/")
+            server.asked[path] += 1
+            if path not in server.files:
+                self.send_error(404)
+                return
+            content = server.files[path]
+            self.send_response(200)
+            if path not in server.chunked:
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            content = content[: len(content) - server.withheld.get(path, 0)]
+            pieces = 5 if path in server.slow else 1
+            step = max(len(content) // pieces, 1)
+            for start in range(0, len(content), step):
+                self.wfile.write(content[start : start + step])
+                self.wfile.flush()
+                time.sleep(0.02 if path in server.slow else 0)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        server.url = f"http://127.0.0.1:{http.server_port}"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            http.shutdown()
+            thread.join()

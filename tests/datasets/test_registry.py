@@ -1,12 +1,15 @@
 import hashlib
+import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from graphcl.datasets import load, names
 from graphcl.datasets.registry import EMBEDDED
+from graphcl.datasets.sources import Remote, Source
 from graphcl.errors import InputError
 
 
@@ -161,3 +164,65 @@ def test_a_planetoid_folder_loads_by_name(real_root, tmp_path):
     assert data.provenance.name == "my-cora"
     with pytest.raises(InputError, match="leave knn out"):
         load("my-cora", tmp_path, knn=3)
+
+
+@pytest.fixture
+def shop(server, bundle, monkeypatch, tmp_path):
+    """A root, an empty cache folder, and one set on a server that is known as ``shop_photo`` or ``snaps``."""
+    stream = io.BytesIO()
+    adjacency = {"adj_data": [1.0], "adj_indices": [1], "adj_indptr": [0, 1, 1], "adj_shape": [2, 2]}
+    np.savez(stream, **adjacency, attr_matrix=np.eye(2), labels=[0, 1])
+    counts = {"nodes": 2, "edges": 1, "features": 2, "classes": 2}
+    files = (Remote(server.put("shop.npz", stream.getvalue())),)
+    source = Source("shop_photo", "copurchase", "snaps", "Snapshots", "attributed", "home", "MIT", files, counts)
+    monkeypatch.setattr("graphcl.datasets.registry.SOURCES", (source,))
+    monkeypatch.setattr("graphcl.datasets.registry.cache_root", lambda: tmp_path / "cache")
+    return bundle(name="other").parents[2]
+
+
+def described(root):
+    return {entry.name: entry.description for entry in names(root)}
+
+
+def test_a_published_set_is_listed_and_fetched_on_first_use(shop, server):
+    assert described(shop)["shop_photo"] == "Snapshots (downloaded on first use)"
+    with pytest.raises(InputError, match="downloads were not asked for"):
+        load("snaps", shop, download=False)
+    for name in ("snaps", "shop_photo", "copurchase/shop_photo"):
+        assert load(name, shop).provenance.name == "shop_photo"
+    assert server.asked.total() == 1
+    assert (shop / "copurchase" / "shop_photo" / "raw" / "shop.npz").is_file()
+    assert described(shop)["shop_photo"] == "Snapshots"
+    with pytest.raises(InputError, match="leave knn out"):
+        load("snaps", shop, knn=3)
+
+
+def test_the_cache_folder_is_looked_at_before_a_download(shop, server, tmp_path):
+    (tmp_path / "cache").mkdir()
+    load("snaps", tmp_path / "cache")
+    assert described(shop)["shop_photo"] == "Snapshots"
+    assert load("snaps", shop, download=False).num_nodes == 2
+    assert server.asked.total() == 1
+
+
+def test_a_folder_of_arrays_comes_before_a_download(shop, bundle, server):
+    bundle(domain="copurchase", name="shop_photo")
+    assert load("snaps", shop).num_nodes == 4
+    assert not server.asked
+    bundle(name="snaps", y=None)
+    assert load("snaps", shop).y is None
+    assert described(shop)["shop_photo"] == "folder copurchase/shop_photo"
+
+
+def test_of_two_domains_the_one_that_is_there_is_taken_unless_told_otherwise(shop, bundle):
+    bundle(domain="clustering", name="shop_photo")
+    assert {"clustering/shop_photo", "copurchase/shop_photo"} <= described(shop).keys()
+    assert load("shop_photo", shop).num_nodes == 4
+    assert load("shop_photo", shop, prefer="copurchase").num_nodes == 2
+    with pytest.raises(InputError, match="is in 2 domains; say clustering/shop_photo or copurchase/shop_photo"):
+        load("shop_photo", shop)
+
+
+def test_an_unknown_name_says_what_is_published(shop):
+    with pytest.raises(InputError, match=r"did you mean snaps; .*published: shop_photo; look elsewhere"):
+        load("snap", shop)

@@ -1,7 +1,7 @@
 import platformdirs
 import pytest
 
-from graphcl.datasets.root import data_root
+from graphcl.datasets.root import cache_root, data_root
 from graphcl.errors import InputError
 
 
@@ -14,7 +14,7 @@ def test_the_argument_wins_over_the_variable(tmp_path, monkeypatch):
 
 def test_without_both_it_is_the_cache_folder(monkeypatch):
     monkeypatch.setenv("GRAPHCL_DATA", "")
-    assert str(data_root()) == platformdirs.user_cache_dir("graphcl")
+    assert str(data_root()) == str(cache_root()) == platformdirs.user_cache_dir("graphcl")
 
 
 def test_a_named_root_must_be_a_folder(tmp_path, monkeypatch):

@@ -1,0 +1,12 @@
+"""How views are drawn: a graph in, a new graph out, as PyG transforms; operators and masks where a system wants it fast.
+
+`torch_geometric.transforms.Compose` chains them. Random numbers come from the ``torch.Generator`` of each, torch's own by
+default.
+"""
+
+from graphcl.augment.draws import Probability, check_probability
+from graphcl.augment.drop_edges import DropEdges
+from graphcl.augment.drop_nodes import DropNodes
+from graphcl.augment.mask_features import MaskFeatures, mask_columns
+
+__all__ = ["DropEdges", "DropNodes", "MaskFeatures", "Probability", "check_probability", "mask_columns"]
