@@ -56,7 +56,7 @@ def _sizes(counts: Mapping[str, int]) -> str:
 def _losses() -> Rows:
     from graphcl.losses import LOSSES
 
-    return [(name, description) for name, (_, description) in LOSSES.items()]
+    return [(name, entry.description) for name, entry in LOSSES.items()]
 
 
 def _recipes() -> Rows:

@@ -7,8 +7,8 @@ import math
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.losses.pair_loss import unit_rows
-from graphcl.losses.standardise import computing_views, full_precision
+from graphcl.losses.anchors import anchor_mean
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 
 class Alignment(nn.Module):
@@ -22,10 +22,11 @@ class Alignment(nn.Module):
         alpha: The power, ``> 0``.
 
     Shapes:
-        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar, ``>= 0``.
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; weight: ``(N,)``; returns: scalar, ``>= 0``.
 
     Raises:
-        InputError: ``alpha <= 0``; shapes that differ, fewer than two rows, values that are not finite.
+        InputError: ``alpha <= 0``; shapes that differ, fewer than two rows, values that are not finite; weights that
+            are negative or all zero.
     """
 
     def __init__(self, alpha: float = 2.0) -> None:
@@ -34,13 +35,19 @@ class Alignment(nn.Module):
             raise InputError(f"alpha must be > 0, the power of a distance; got {alpha}")
         self.alpha = alpha
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The loss of two views."""
+    def forward(self, z1: Tensor, z2: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """The loss of two views.
+
+        Args:
+            z1: First view.
+            z2: Second view.
+            weight: Of the instances in a weighted mean, ``>= 0``; all equal when ``None``.
+        """
         z1, z2 = computing_views(z1, z2)
         with full_precision(z1):
             square = (unit_rows(z1) - unit_rows(z2)).square().sum(1)
             equal = square == 0  # a power below 2 has no slope there
-            return square.masked_fill(equal, 1.0).pow(self.alpha / 2).masked_fill(equal, 0.0).mean()
+            return anchor_mean(square.masked_fill(equal, 1.0).pow(self.alpha / 2).masked_fill(equal, 0.0), weight)
 
     def extra_repr(self) -> str:
         """The power, for ``print``."""

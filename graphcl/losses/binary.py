@@ -15,7 +15,7 @@ class BCE(nn.Module):
     """Binary cross-entropy of scores: positives should be large, negatives small.
 
     ``mean_pos softplus(-s) + mean_neg softplus(s)``, each mean taken on its own, so that many negatives do not drown the few
-    positives. There is no temperature; at ``s = 0`` the value is ``2 log 2``. Time and memory linear in the scores.
+    positives. There is no temperature; at ``s = 0`` the value is ``2 log 2``. Time and memory ``O(scores)``.
     Velickovic et al., 2019 (Deep Graph Infomax), https://arxiv.org/abs/1809.10341. Differs: any scores will do, not only a
     bilinear discriminator's, and the sum of the two means is not halved unless asked for.
 
@@ -62,7 +62,7 @@ class JSD(nn.Module):
     """Jensen-Shannon estimate of mutual information, with its sign turned so that smaller is better.
 
     ``mean_pos softplus(-s) + mean_neg softplus(s) - 2 log 2``: `BCE` shifted so that scores that tell nothing are worth 0 and
-    perfect ones ``-2 log 2``; the gradients are the same. Time and memory linear in the scores.
+    perfect ones ``-2 log 2``; the gradients are the same. Time and memory ``O(scores)``.
     Nowozin, Cseke and Tomioka, 2016, https://arxiv.org/abs/1606.00709, and Hjelm et al., 2019,
     https://arxiv.org/abs/1808.06670. Differs: an average over the scores that are there, never over a matrix filled up with
     zeros.

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
+from graphcl.losses.anchors import anchor_mean
 from graphcl.losses.binary import checked
-from graphcl.losses.pair_loss import unit_rows
+from graphcl.losses.views import unit_rows
 
 
 class Bootstrap(nn.Module):
@@ -26,10 +27,11 @@ class Bootstrap(nn.Module):
         symmetric: Both directions averaged or added; without effect on one.
 
     Shapes:
-        all: ``(N, D)``; returns: scalar in ``[0, 4]``, or ``[0, 8]`` for a sum.
+        all: ``(N, D)``; weight: ``(N,)``; returns: scalar in ``[0, 4]``, or ``[0, 8]`` for a sum.
 
     Raises:
-        InputError: Shapes differ, no rows, values that are not finite, or the way back given by half.
+        InputError: Shapes differ, no rows, values that are not finite, the way back given by half, or weights that are
+            negative or all zero.
     """
 
     def __init__(self, *, symmetric: Literal["mean", "sum"] = "mean") -> None:
@@ -39,7 +41,13 @@ class Bootstrap(nn.Module):
         self.symmetric = symmetric
 
     def forward(
-        self, prediction: Tensor, target: Tensor, back_prediction: Tensor | None = None, back_target: Tensor | None = None
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        back_prediction: Tensor | None = None,
+        back_target: Tensor | None = None,
+        *,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss of one direction, or of both.
 
@@ -48,13 +56,14 @@ class Bootstrap(nn.Module):
             target: The target network's embedding of the second view.
             back_prediction: The same with the views exchanged; both or neither.
             back_target: See ``back_prediction``.
+            weight: Of the rows in a weighted mean, in both directions, ``>= 0``; all equal when ``None``.
         """
-        loss = _one_way(prediction, target)
+        loss = _one_way(prediction, target, weight)
         if back_prediction is None and back_target is None:
             return loss
         if back_prediction is None or back_target is None:
             raise InputError("both directions take four tensors: loss(prediction1, target2, prediction2, target1)")
-        back = _one_way(back_prediction, back_target)
+        back = _one_way(back_prediction, back_target, weight)
         return loss + back if self.symmetric == "sum" else (loss + back) / 2
 
     def extra_repr(self) -> str:
@@ -113,11 +122,11 @@ def cosine_momentum(step: int, total: int, base: float = 0.99) -> float:
     return 1 - (1 - base) * (math.cos(math.pi * step / total) + 1) / 2
 
 
-def _one_way(prediction: Tensor, target: Tensor) -> Tensor:
+def _one_way(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     if prediction.ndim != 2 or prediction.shape != target.shape:
         raise InputError(
             f"prediction and target must both be (N, D); got {tuple(prediction.shape)} and {tuple(target.shape)}. "
             "The predictor must map back to the target's width."
         )
     u, v = unit_rows(checked("prediction", prediction)), unit_rows(checked("target", target.detach()))
-    return 2 - 2 * (u * v).sum(1).mean()
+    return 2 - 2 * anchor_mean((u * v).sum(1), weight)

@@ -1,33 +1,16 @@
-"""The named pairwise losses, each a composition of `PairLoss`, and the table of all that ``graphcl list losses`` shows."""
+"""The named pairwise losses, each a composition of `PairLoss`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor
 
 from graphcl.errors import InputError
-from graphcl.losses.alignment import Alignment
-from graphcl.losses.barlow_twins import BarlowTwins
-from graphcl.losses.binary import BCE, JSD
-from graphcl.losses.bootstrap import Bootstrap
-from graphcl.losses.bpr import BPR
-from graphcl.losses.cca_ssg import CCASSG
-from graphcl.losses.decoupled_softmax import DecoupledSoftmax
-from graphcl.losses.decoupled_uniformity import DecoupledUniformity
-from graphcl.losses.kcl import KCL
 from graphcl.losses.links import Link, Reweighted, coupled, decoupled, shared
 from graphcl.losses.pair_loss import PairLoss, Similarity, Symmetric
-from graphcl.losses.ssge import SSGE
-from graphcl.losses.supcon import SupCon
-from graphcl.losses.swav import SwAV
 from graphcl.losses.temperature import Temperature
-from graphcl.losses.triplet import Triplet
-from graphcl.losses.uniformity import Uniformity
-from graphcl.losses.vicreg import VICReg
-from graphcl.losses.w_mse import WMSE
-from graphcl.negatives import Negatives
+from graphcl.negatives import HCL, Debiased, GlobalAverage, HardTopK, Negatives, Queue
 
 
 def InfoNCE(temperature: Temperature = 0.5, *, negatives: Negatives | None = None, symmetric: Symmetric = "mean") -> PairLoss:
@@ -212,32 +195,114 @@ def NSCL(
     return PairLoss(link, negatives=negatives, temperature=temperature, symmetric=symmetric, intra=True)
 
 
-LOSSES: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "info-nce": (InfoNCE, "find the same row in the other view (van den Oord et al., 2018)"),
-    "neighbor-contrast": (NeighborContrast, "agree with graph neighbours, differ from the rest (Hu et al., 2021)"),
-    "nt-xent": (NTXent, "find the same row among all other rows of both views (Chen et al., 2020)"),
-    "dcl": (DCL, "NT-Xent with the positive left out of the partition (Yeh et al., 2022)"),
-    "dhel": (DHEL, "agree across views, spread out within each (Koromilas et al., 2024)"),
-    "dclw": (DCLW, "DCL whose positives weigh less the better they agree (Yeh et al., 2022)"),
-    "nscl": (NSCL, "rows of one label are no negatives of each other (Luthra et al., 2025)"),
-    "sup-con": (SupCon, "find all rows of one's label among all others (Khosla et al., 2020)"),
-    "decoupled-softmax": (DecoupledSoftmax, "find each row of one's label among the other labels (Gupta et al., 2023)"),
-    "alignment": (Alignment, "two views are near each other (Wang and Isola, 2020)"),
-    "uniformity": (Uniformity, "rows of a view spread over the sphere (Wang and Isola, 2020)"),
-    "kcl": (KCL, "near across views, far within, by means of one kernel (Koromilas et al., 2024)"),
-    "barlow-twins": (BarlowTwins, "cross-correlation of two views becomes the identity (Zbontar et al., 2021)"),
-    "bce": (BCE, "tell positive from negative scores one by one (Velickovic et al., 2019)"),
-    "bootstrap": (Bootstrap, "predict a slow copy's view, without negatives (Grill et al., 2020)"),
-    "bpr": (BPR, "rank what was chosen above what was not (Rendle et al., 2009)"),
-    "cca-ssg": (CCASSG, "standardised views agree, dimensions are uncorrelated (Zhang et al., 2021)"),
-    "decoupled-uniformity": (
-        DecoupledUniformity,
-        "centroids of the views spread out, prior knowledge as a kernel (Dufumier et al., 2022)",
-    ),
-    "jsd": (JSD, "BCE shifted to 0 where scores tell nothing: a bound on mutual information (Hjelm et al., 2019)"),
-    "ssge": (SSGE, "standardised views agree, each close to an isotropic Gaussian (Liu et al., 2024)"),
-    "swav": (SwAV, "each view predicts the other's balanced prototypes (Caron et al., 2020)"),
-    "triplet": (Triplet, "positives nearer than negatives by a margin, over all triplets (Weinberger and Saul, 2009)"),
-    "vicreg": (VICReg, "views agree, dimensions vary and do not covary (Bardes et al., 2021)"),
-    "w-mse": (WMSE, "whitened views agree (Ermolov et al., 2020)"),
-}
+def DebiasedContrast(temperature: Temperature = 0.5, *, prior: float | Tensor = 0.1, symmetric: Symmetric = "mean") -> PairLoss:
+    """`NTXent` whose negatives are corrected for the share of them that belongs to the anchor's own class.
+
+    ``-l_i+ + log( e^(l_i+) + (Z_i - N_i p e^(l_i+)) / (1 - p) )``, the fraction not below what ``N_i`` opposite rows would
+    give. Time ``O(N N D)``, memory ``O(N D)``.
+    Chuang, Robinson, Lin, Torralba and Jegelka, 2020, https://arxiv.org/abs/2007.00224. Differs: computed in logarithms.
+
+    Args:
+        temperature: Divides the similarity, ``> 0``.
+        prior: Probability ``p`` that a negative is a false one, in ``[0, 1)``; one number or ``(N,)``.
+        symmetric: Mean or sum of both directions, or one.
+
+    Shapes:
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, a prior out of range, or fewer than two rows (no negatives).
+    """
+    return NTXent(temperature, negatives=Debiased(prior), symmetric=symmetric)
+
+
+def HardNegativeContrast(
+    temperature: Temperature = 0.5, *, beta: float = 1.0, prior: float | Tensor = 0.1, symmetric: Symmetric = "mean"
+) -> PairLoss:
+    """`DebiasedContrast` whose similar negatives, the hard ones, count more.
+
+    Negatives are weighted by ``exp(beta l_ij)`` before they are debiased; ``beta = 0`` is `DebiasedContrast`, and with
+    ``prior = 0`` too it is `NTXent`. Time ``O(N N D)``, memory ``O(N D)``.
+    Robinson, Chuang, Sra and Jegelka, 2021, https://arxiv.org/abs/2010.04592. Differs: computed in logarithms; the mean
+    importance is one over the true negatives of each anchor.
+
+    Args:
+        temperature: Divides the similarity, ``> 0``.
+        beta: How much harder negatives count more, ``>= 0``.
+        prior: Probability that a negative is a false one, in ``[0, 1)``; one number or ``(N,)``.
+        symmetric: Mean or sum of both directions, or one.
+
+    Shapes:
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, ``beta < 0``, a prior out of range, or fewer than two rows (no negatives).
+    """
+    return NTXent(temperature, negatives=Debiased(prior, HCL(beta)), symmetric=symmetric)
+
+
+def HardContrast(temperature: Temperature = 0.3, *, fraction: float = 0.1, symmetric: Symmetric = "mean") -> PairLoss:
+    """`InfoNCE` among the most similar negatives of each anchor alone.
+
+    ``-l_ii + log( e^(l_ii) + sum_{j hard} e^(l_ij) )``. Which ones are hard is a constant of the step. Time ``O(N N D)``,
+    memory ``O(N k)`` for ``k`` kept negatives.
+    Wang and Liu, 2021, https://arxiv.org/abs/2012.09740. Differs: a fixed number of negatives is kept, ties by position.
+
+    Args:
+        temperature: Divides the similarity, ``> 0``.
+        fraction: Share of the negatives that is kept, in ``(0, 1]``.
+        symmetric: Mean or sum of both directions, or one.
+
+    Shapes:
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, a fraction out of range, or fewer than two rows (no negatives).
+    """
+    return InfoNCE(temperature, negatives=HardTopK(fraction=fraction), symmetric=symmetric)
+
+
+def MoCo(size: int = 65536, dim: int = 128, *, temperature: Temperature = 0.07) -> PairLoss:
+    """Queries find their keys among the keys of earlier batches; called ``loss(queries, keys)``.
+
+    ``-l_ii + log( e^(l_ii) + sum_k e^(<q_i, key_k> / t) )`` over a `Queue`, which is ``loss.negatives``: fill it before the
+    first loss and after every step, ``loss.negatives.update(unit_rows(keys))``. Keys come from a slowly moving copy of the
+    encoder, without a gradient; `update_target` moves it. Time ``O(N size D)``, memory ``O((N + size) D)``.
+    He, Fan, Wu, Xie and Girshick, 2020, https://arxiv.org/abs/1911.05722. Differs: the queue starts empty, not with random
+    keys.
+
+    Args:
+        size: Keys kept.
+        dim: ``D``.
+        temperature: Divides the similarity, ``> 0``.
+
+    Shapes:
+        z1, z2: ``(N, D)``, queries and keys; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, an empty queue, keys of another width.
+    """
+    return PairLoss(coupled, negatives=Queue(size, dim), temperature=temperature, symmetric="off")
+
+
+def SogCLR(num_instances: int, *, temperature: Temperature = 0.1, gamma: float = 0.9) -> PairLoss:
+    """`DCL` whose partitions follow the whole data set, not the batch; called ``loss(z1, z2, ids=indices)``.
+
+    The gradient is that of ``-l_ii + log u_i`` with ``u_i`` a moving average over the steps, see `GlobalAverage`, so that small
+    batches come to train as large ones do; the value is an estimate of the loss over all. Time ``O(N N D)``, memory
+    ``O(N D)``, state of 5 bytes an instance.
+    Yuan, Wu, Qiu, Du, Zhang, Zhou and Yang, 2022, https://arxiv.org/abs/2202.12387. Differs: kept as logarithms; not
+    multiplied by the temperature.
+
+    Args:
+        num_instances: Instances of the data set; ids are ``0 .. num_instances - 1``.
+        temperature: Divides the similarity, ``> 0``.
+        gamma: Share of the batch in the moving average, in ``(0, 1]``.
+
+    Shapes:
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; ids: ``(N,)`` integers; returns: scalar.
+
+    Raises:
+        InputError: ``temperature <= 0``, a share out of range, no ids or unknown ones.
+    """
+    return PairLoss(decoupled, negatives=GlobalAverage(num_instances, gamma=gamma), temperature=temperature, intra=True)

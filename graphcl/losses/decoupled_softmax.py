@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, SoftplusKernel, pair_lse, pair_sum
 from graphcl.losses.anchors import anchor_mean, check_ids
-from graphcl.losses.pair_loss import Symmetric, check_temperature, unit_rows
-from graphcl.losses.standardise import computing_views, full_precision
+from graphcl.losses.pair_loss import Symmetric
+from graphcl.losses.temperature import check_temperature
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 
 class DecoupledSoftmax(nn.Module):

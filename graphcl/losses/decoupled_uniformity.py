@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse
-from graphcl.losses.pair_loss import unit_rows
-from graphcl.losses.standardise import computing_views, full_precision
+from graphcl.losses.anchors import anchor_mean
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 Kernel = Callable[[Tensor], Tensor]
 
@@ -44,8 +44,10 @@ class DecoupledUniformity(nn.Module):
     """Centroids of the two views, pushed apart; views agree because only long centroids can be far apart.
 
     ``log mean_{i != j} exp(-t ||mu_i - mu_j||^2)`` with ``mu_i`` the mean of the normalised views of row ``i``, itself not
-    normalised. With a kernel ``K`` of side knowledge, ``mu`` is first smoothed: ``(K + regulariser I)^-1 K mu``. Time
-    ``O(N N D)``, memory ``O(N D)`` and one tile; with a kernel ``O(N^3)`` and ``O(N N)``.
+    normalised. With a kernel ``K`` of side knowledge, ``mu`` is first smoothed: ``(K + regulariser I)^-1 K mu``.
+    Weights are those of anchors, inside the logarithm: ``log sum_i w_i mean_j exp(...) / sum_i w_i``, where every other row is
+    a ``j``, whatever its own weight. Time ``O(N N D)``, memory ``O(N D)`` and one tile; with a kernel ``O(N^3)`` and
+    ``O(N N)``.
     Dufumier, Barbano, Louiset, Duchesnay and Gori, 2022, https://arxiv.org/abs/2206.01646. Differs: the smoothing is solved by
     Cholesky, no inverse is formed; no ``N x N`` array exists without a kernel.
 
@@ -57,11 +59,12 @@ class DecoupledUniformity(nn.Module):
         limit: Most rows accepted with a kernel.
 
     Shapes:
-        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar in ``[-4 t, 0]`` without a kernel.
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; weight: ``(N,)``; returns: scalar in ``[-4 t, 0]`` without a kernel.
 
     Raises:
         InputError: Arguments out of range; a kernel that is not ``(N, N)``, symmetric and positive semi-definite, or is
-            larger than the limit; shapes that differ, fewer than two rows, values that are not finite.
+            larger than the limit; shapes that differ, fewer than two rows, values that are not finite; weights that are
+            negative or all zero.
     """
 
     def __init__(self, t: float = 2.0, *, kernel: Kernel | None = None, regulariser: float = 0.01, limit: int = 8192) -> None:
@@ -75,7 +78,7 @@ class DecoupledUniformity(nn.Module):
         self.regulariser = regulariser
         self.limit = limit
 
-    def forward(self, z1: Tensor, z2: Tensor, *, side: Tensor | None = None) -> Tensor:
+    def forward(self, z1: Tensor, z2: Tensor, *, side: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
         """The loss of two views.
 
         Args:
@@ -83,6 +86,7 @@ class DecoupledUniformity(nn.Module):
             z2: Second view.
             side: What is known beforehand, a constant: ``(N, F)`` features for the kernel, or where the loss has none the
                 ``(N, N)`` kernel matrix itself.
+            weight: Of the anchors, ``>= 0``; all equal when ``None``.
         """
         z1, z2 = computing_views(z1, z2)
         if side is None and self.kernel is not None:
@@ -95,7 +99,14 @@ class DecoupledUniformity(nn.Module):
             own = self.t * centroids.square().sum(1)
             others = Rule(exclude=torch.arange(len(own), device=own.device))
             lse = pair_lse(centroids, Columns(centroids, bias=-own), scale=2 * self.t, rule=others)
-            return (lse - own).logsumexp(0) - math.log(len(own)) - math.log(len(own) - 1)
+            each = lse - own
+            if weight is None:
+                return each.logsumexp(0) - math.log(len(own)) - math.log(len(own) - 1)
+            anchor_mean(each.detach(), weight)  # refuses weights that are none
+            weight = weight.to(each.dtype)
+            some = weight > 0  # the logarithm of nothing would have an infinite slope
+            logs = torch.where(some, weight, 1.0).log().masked_fill(~some, -torch.inf)
+            return (each + logs).logsumexp(0) - weight.sum().log() - math.log(len(own) - 1)
 
     def extra_repr(self) -> str:
         """Sharpness and kernel, for ``print``."""

@@ -13,7 +13,7 @@ from graphcl.losses.anchors import anchor_mean, check_ids
 from graphcl.losses.links import Link, coupled
 from graphcl.losses.temperature import LearnableTemperature, Temperature, check_temperature
 from graphcl.losses.views import check_pairs, full_precision, unit_rows
-from graphcl.negatives import Exact, MetaNode, Negatives
+from graphcl.negatives import Exact, MetaNode, Negatives, check_negatives
 
 Symmetric = Literal["mean", "sum", "off"]
 Similarity = Literal["cosine", "dot"]
@@ -72,8 +72,7 @@ class PairLoss(nn.Module):
             raise InputError(f"missing_positive must be 'error' or 'skip'; got '{missing_positive}'")
         self.link = link
         self.negatives: Negatives = negatives if negatives is not None else Exact()
-        learned = isinstance(temperature, LearnableTemperature)
-        self.temperature = temperature if learned else check_temperature(float(temperature))
+        self.temperature = temperature if isinstance(temperature, LearnableTemperature) else check_temperature(temperature)
         self.similarity = similarity
         self.symmetric = symmetric
         self.intra = intra
@@ -133,6 +132,11 @@ class PairLoss(nn.Module):
             raise InputError("a graph of positives contrasts one set of nodes; intra is about two views: leave it False")
         if labels is not None and (positives is not None or ids is not None):
             raise InputError("labels say who is positive and who is no negative; leave out positives and ids")
+        if self.intra is True and ids is None and labels is None and getattr(self.negatives, "reads_ids", False):
+            raise InputError(
+                f"{self.negatives!r} remembers instances by their ids: with intra=True pass ids, or positions in the batch "
+                "would pose as them"
+            )
         other_positive = positives is not None or labels is not None or self.intra == "only"
         if other_positive and getattr(self.negatives, "reads_positive", False):
             raise InputError(
@@ -159,7 +163,7 @@ class PairLoss(nn.Module):
         if self.intra is True:
             there = torch.logaddexp(there, self.negatives.log_z(u1, u1, scale=scale, rule=_rule(u1, names)))
             back = torch.logaddexp(back, self.negatives.log_z(u2, u2, scale=scale, rule=_rule(u2, names)))
-        return _not_empty(there), _not_empty(back)
+        return check_negatives(there), check_negatives(back)
 
     def _log_z(self, own: Tensor, other: Tensor, scale: float | Tensor, names: Tensor | None) -> Tensor:
         rule = _rule(own, names)
@@ -167,14 +171,14 @@ class PairLoss(nn.Module):
             candidates = own if self.intra == "only" else other
             if names is not None:
                 self._refuse_meta_nodes()
-            return _not_empty(self.negatives.log_z(own, candidates, scale=scale, rule=rule))
+            return check_negatives(self.negatives.log_z(own, candidates, scale=scale, rule=rule))
         if isinstance(self.negatives, Exact):  # a sum of two exact sums, the second of a set with itself
             across = self.negatives.log_z(own, other, scale=scale, rule=rule)
-            return _not_empty(torch.logaddexp(across, self.negatives.log_z(own, own, scale=scale, rule=rule)))
+            return check_negatives(torch.logaddexp(across, self.negatives.log_z(own, own, scale=scale, rule=rule)))
         self._refuse_meta_nodes()
         names = torch.arange(len(own), device=own.device) if names is None else names
         rule = Rule(exclude=rule.exclude, different=(names, torch.cat([names, names])))
-        return _not_empty(self.negatives.log_z(own, torch.cat([other, own]), scale=scale, rule=rule))
+        return check_negatives(self.negatives.log_z(own, torch.cat([other, own]), scale=scale, rule=rule))
 
     def _refuse_meta_nodes(self) -> None:
         if isinstance(self.negatives, MetaNode):
@@ -209,18 +213,6 @@ def _rule(anchors: Tensor, names: Tensor | None) -> Rule:
     return Rule(exclude=own, different=None if names is None else (names, names))
 
 
-def _not_empty(log_z: Tensor) -> Tensor:
-    """Refuses an anchor without negatives, whose loss would be 0 or infinite; on other devices the answer would stall."""
-    if not log_z.is_cuda:
-        empty = torch.isneginf(log_z.detach())
-        if bool(empty.any()):
-            raise InputError(
-                f"anchor {int(empty.nonzero()[0])} has no negative: everything was left out of its candidates; use larger "
-                "batches, more draws or larger clusters, or ids that differ more"
-            )
-    return log_z
-
-
 def _neighbours(adjacency: Adjacency, candidates: Tensor, order: int, missing: MissingPositive) -> tuple[Tensor, Tensor]:
     """Mean of the candidates that are positives of each node, and whether it has any.
 
@@ -251,20 +243,9 @@ def _of_one_label(labels: Tensor, candidates: Tensor, own: Tensor | None) -> Ten
         labels: ``(N,)``; candidates, own: ``(N, D)``; returns: ``(N, D)``.
     """
     _, classes, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
-    count = sizes.index_select(0, classes)[:, None].to(candidates.dtype)
-    total = segment_sum(candidates, classes, len(sizes)).index_select(0, classes)
-    if own is None:
-        return total / count
-    return (total + segment_sum(own, classes, len(sizes)).index_select(0, classes) - own) / (2 * count - 1)
-
-
-__all__ = [
-    "Intra",
-    "MissingPositive",
-    "PairLoss",
-    "Similarity",
-    "Symmetric",
-    "check_pairs",
-    "check_temperature",
-    "unit_rows",
-]
+    count: Tensor = sizes.index_select(0, classes)[:, None].to(candidates.dtype)
+    total: Tensor = segment_sum(candidates, classes, len(sizes)).index_select(0, classes)
+    if own is not None:
+        total = total + segment_sum(own, classes, len(sizes)).index_select(0, classes) - own
+        count = 2 * count - 1
+    return total / count

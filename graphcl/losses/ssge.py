@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.losses.standardise import check_weight, computing_views, full_precision, standardise
+from graphcl.losses.standardise import check_weight, row_shares, standardise_by
+from graphcl.losses.views import computing_views, full_precision
 
 
 class SSGE(nn.Module):
@@ -24,7 +25,7 @@ class SSGE(nn.Module):
         floor: Smallest eigenvalue told from zero, ``> 0``.
 
     Shapes:
-        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar, ``>= -D (1 + 2 weight)``.
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; weight: ``(N,)``; returns: scalar, ``>= -D (1 + 2 weight)``.
 
     Raises:
         InputError: A negative weight, ``floor <= 0``; shapes that differ, fewer than two rows, values that are not finite.
@@ -37,25 +38,33 @@ class SSGE(nn.Module):
             raise InputError(f"floor must lie in (0, 1), the scale of the eigenvalues; got {floor}")
         self.floor = floor
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The sum of the `terms`."""
-        return torch.stack(list(self.terms(z1, z2).values())).sum()
+    def forward(self, z1: Tensor, z2: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """The sum of the `terms`.
 
-    def terms(self, z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
+        Args:
+            z1: First view.
+            z2: Second view.
+            weight: Of the rows, in every mean over them, ``>= 0``; all equal when ``None``.
+        """
+        return torch.stack(list(self.terms(z1, z2, weight=weight).values())).sum()
+
+    def terms(self, z1: Tensor, z2: Tensor, *, weight: Tensor | None = None) -> dict[str, Tensor]:
         """``alignment`` and ``uniformity``, weighted: they add up to the loss."""
         z1, z2 = computing_views(z1, z2)
         with full_precision(z1):
-            s1, s2 = standardise(z1, unbiased=True), standardise(z2, unbiased=True)
+            share = row_shares(z1, weight)
+            s1, s2 = (standardise_by(z, share, unbiased=True) for z in (z1, z2))
             return {
-                "alignment": -(s1 * s2).sum() / len(s1),
-                "uniformity": -self.weight * (self._root_trace(s1) + self._root_trace(s2)),
+                "alignment": -(share * s1 * s2).sum(),
+                "uniformity": -self.weight * (self._root_trace(s1, share) + self._root_trace(s2, share)),
             }
 
     def extra_repr(self) -> str:
         """Weight and floor, for ``print``."""
         return f"weight={self.weight:g}, floor={self.floor:g}"
 
-    def _root_trace(self, s: Tensor) -> Tensor:
+    def _root_trace(self, s: Tensor, share: Tensor) -> Tensor:
+        spread = share.square().sum() if len(share) > 1 else share.sum()
         # Gradients of eigenvalues need no differences of eigenvalues, so equal ones do no harm.
-        values: Tensor = torch.linalg.eigvalsh(s.T @ s / (len(s) - 1))
+        values: Tensor = torch.linalg.eigvalsh(s.T @ (share * s) / (1 - spread))
         return values.clamp(min=self.floor).sqrt().sum()

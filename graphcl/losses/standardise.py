@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphcl.errors import InputError
-from graphcl.losses.views import computing_views, full_precision
+from graphcl.losses.anchors import anchor_mean
 
 
 def standardise(z: Tensor, *, unbiased: bool = False) -> Tensor:
@@ -32,6 +32,46 @@ def standardise(z: Tensor, *, unbiased: bool = False) -> Tensor:
     shifted = shifted / top.masked_fill(flat, 1.0)
     centred = shifted - shifted.mean(0)
     variance = centred.square().sum(0) / (len(z) - int(unbiased))
+    return (centred * variance.masked_fill(flat, 1.0).rsqrt()).masked_fill(flat, 0.0)
+
+
+def row_shares(z: Tensor, weight: Tensor | None) -> Tensor:
+    """Part of each row in a mean over rows: its weight over the sum of weights, ``1 / N`` when ``None``.
+
+    Shapes:
+        z: ``(N, D)``; weight: ``(N,)``; returns: ``(N, 1)``, sums to 1, or ``(1, 1)`` where all are equal.
+
+    Raises:
+        InputError: Weights of another shape, negative or not finite; fewer than two above zero.
+    """
+    if weight is None:
+        return z.new_full((1, 1), 1 / len(z))
+    anchor_mean(z.detach()[:, 0], weight)  # refuses weights that are none
+    if not weight.is_cuda and int((weight > 0).sum()) < 2:
+        raise InputError("weight must be above 0 for at least 2 rows: the moments of a single one are all 0")
+    weight = weight.to(z.dtype)
+    return (weight / weight.sum())[:, None]
+
+
+def standardise_by(z: Tensor, share: Tensor, *, unbiased: bool = False) -> Tensor:
+    """`standardise` with a part of its own for each row in mean and deviation.
+
+    The unbiased variance divides by ``1 - sum_i share_i^2``, which is ``(N - 1) / N`` where all are equal. A column that is
+    constant over the rows with a weight becomes zeros and gets no gradient. Time and memory ``O(N D)``.
+
+    Shapes:
+        z: ``(N, D)``; share: ``(N, 1)`` or ``(1, 1)``, see `row_shares`; returns: ``(N, D)``.
+    """
+    rows = standardise(z, unbiased=unbiased)
+    if len(share) == 1:
+        return rows
+    # From a row that counts, so that a column which is constant over such rows has a variance of exactly 0.
+    rows = rows - rows.index_select(0, share.argmax().reshape(1)).detach()
+    centred = rows - (share * rows).sum(0)
+    variance = (share * centred.square()).sum(0)
+    if unbiased:
+        variance = variance / (1 - share.square().sum())
+    flat = variance.detach() == 0
     return (centred * variance.masked_fill(flat, 1.0).rsqrt()).masked_fill(flat, 0.0)
 
 
@@ -63,13 +103,3 @@ def check_weight(name: str, value: float) -> float:
 
 def _constant(z: Tensor, spread: Tensor) -> Tensor:
     return spread <= 4 * torch.finfo(z.dtype).eps * z.detach().abs().amax(0)
-
-
-__all__ = [
-    "check_weight",
-    "computing_views",
-    "constant_dimensions",
-    "full_precision",
-    "off_diagonal_energy",
-    "standardise",
-]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse, segment_sum
 from graphcl.losses.anchors import anchor_mean, check_ids
-from graphcl.losses.pair_loss import check_temperature, unit_rows
-from graphcl.losses.standardise import computing_views, full_precision
+from graphcl.losses.temperature import check_temperature
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 Positives = Literal["out", "in"]
 MissingPositive = Literal["error", "skip"]

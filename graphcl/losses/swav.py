@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.losses.pair_loss import check_temperature, unit_rows
 from graphcl.losses.sinkhorn import sinkhorn
-from graphcl.losses.standardise import computing_views, full_precision
+from graphcl.losses.temperature import check_temperature
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 
 class SwAV(nn.Module):

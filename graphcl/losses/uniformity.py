@@ -18,17 +18,22 @@ class Uniformity(nn.Module):
         t: Sharpness of the repulsion, ``> 0``.
 
     Shapes:
-        z: ``(N, D)``; returns: scalar in ``[-4 t, 0]``.
+        z: ``(N, D)``; weight: ``(N,)``; returns: scalar in ``[-4 t, 0]``.
 
     Raises:
-        InputError: ``t <= 0``; fewer than two rows, values that are not finite.
+        InputError: ``t <= 0``; fewer than two rows, values that are not finite; weights that are negative or all zero.
     """
 
     def __init__(self, t: float = 2.0) -> None:
         super().__init__()
         self.potential = DecoupledUniformity(t)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """The loss of one view."""
-        loss: Tensor = self.potential(z, z)
+    def forward(self, z: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """The loss of one view.
+
+        Args:
+            z: The view.
+            weight: Of the anchors, inside the logarithm, ``>= 0``; all equal when ``None``.
+        """
+        loss: Tensor = self.potential(z, z, weight=weight)
         return loss

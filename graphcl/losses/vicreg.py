@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.losses.standardise import check_weight, computing_views, full_precision, off_diagonal_energy
+from graphcl.losses.anchors import anchor_mean
+from graphcl.losses.standardise import check_weight, off_diagonal_energy, row_shares
+from graphcl.losses.views import computing_views, full_precision
 
 
 class VICReg(nn.Module):
@@ -14,6 +16,8 @@ class VICReg(nn.Module):
 
     ``invariance * mean (z1 - z2)^2``, plus ``variance`` times ``mean_k max(0, 1 - sqrt(Var_k + eps))`` averaged over the views,
     plus ``covariance`` times ``sum_{k != l} Cov_kl^2 / D`` added over the views; both moments divide by ``N - 1``.
+    Where rows have weights, all means are weighted ones, and the moments divide by ``1 - sum_i p_i^2`` of the parts ``p_i`` in
+    the sum of weights.
     Time ``O(N D^2)``, memory ``O(N D + D^2)``. No negatives.
     Bardes, Ponce and LeCun, 2021, https://arxiv.org/abs/2105.04906. Differs from the paper, which adds the variance terms of
     the two views, and agrees with the authors' code, which averages them.
@@ -25,10 +29,11 @@ class VICReg(nn.Module):
         eps: Added to the variance under the root, ``> 0``; bounds the gradient of a dimension that has collapsed.
 
     Shapes:
-        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; returns: scalar.
+        z1, z2: ``(N, D)``, row ``i`` pairs with row ``i``; weight: ``(N,)``; returns: scalar.
 
     Raises:
-        InputError: A negative weight, ``eps <= 0``; shapes that differ, fewer than two rows, values that are not finite.
+        InputError: A negative weight, ``eps <= 0``; shapes that differ, fewer than two rows, values that are not finite; fewer
+            than two rows with a weight above zero.
     """
 
     def __init__(self, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0, *, eps: float = 1e-4) -> None:
@@ -40,17 +45,24 @@ class VICReg(nn.Module):
             raise InputError(f"eps must lie in (0, 1), since the root of the variance plus it is held against 1; got {eps}")
         self.eps = eps
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        """The sum of the `terms`."""
-        return torch.stack(list(self.terms(z1, z2).values())).sum()
+    def forward(self, z1: Tensor, z2: Tensor, *, weight: Tensor | None = None) -> Tensor:
+        """The sum of the `terms`.
 
-    def terms(self, z1: Tensor, z2: Tensor) -> dict[str, Tensor]:
+        Args:
+            z1: First view.
+            z2: Second view.
+            weight: Of the rows, in every mean over them, ``>= 0``; all equal when ``None``.
+        """
+        return torch.stack(list(self.terms(z1, z2, weight=weight).values())).sum()
+
+    def terms(self, z1: Tensor, z2: Tensor, *, weight: Tensor | None = None) -> dict[str, Tensor]:
         """``invariance``, ``variance`` and ``covariance``, weighted: they add up to the loss."""
         z1, z2 = computing_views(z1, z2)
         with full_precision(z1):
-            (spread1, cross1), (spread2, cross2) = self._moments(z1), self._moments(z2)
+            share = None if weight is None else row_shares(z1, weight)
+            (spread1, cross1), (spread2, cross2) = self._moments(z1, share), self._moments(z2, share)
             return {
-                "invariance": self.invariance * (z1 - z2).square().mean(),
+                "invariance": self.invariance * anchor_mean((z1 - z2).square().mean(1), weight),
                 "variance": self.variance * (spread1 + spread2) / 2,
                 "covariance": self.covariance * (cross1 + cross2),
             }
@@ -59,8 +71,9 @@ class VICReg(nn.Module):
         """The weights, for ``print``."""
         return f"invariance={self.invariance:g}, variance={self.variance:g}, covariance={self.covariance:g}, eps={self.eps:g}"
 
-    def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        centred = z - z.mean(0)
-        covariance = centred.T @ centred / (len(z) - 1)
-        deviation = (centred.square().sum(0) / (len(z) - 1) + self.eps).sqrt()
+    def _moments(self, z: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
+        centred = z - (z.mean(0) if share is None else (share * z).sum(0))
+        scaled = centred / (len(z) - 1) if share is None else centred * (share / (1 - share.square().sum()))
+        covariance = centred.T @ scaled
+        deviation = ((centred * scaled).sum(0) + self.eps).sqrt()
         return (1 - deviation).clamp(min=0).mean(), off_diagonal_energy(covariance) / z.shape[1]

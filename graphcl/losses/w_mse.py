@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.losses.pair_loss import unit_rows
-from graphcl.losses.standardise import computing_views, constant_dimensions, full_precision, standardise
+from graphcl.losses.standardise import constant_dimensions, standardise
+from graphcl.losses.views import computing_views, full_precision, unit_rows
 
 
 class WMSE(nn.Module):

@@ -2,12 +2,37 @@
 
 from graphcl.negatives.cluster_restricted import ClusterRestricted
 from graphcl.negatives.column_bias import ColumnBias
+from graphcl.negatives.community_strength import community_strength
+from graphcl.negatives.debiased import Debiased
+from graphcl.negatives.empty import check_negatives
 from graphcl.negatives.exact import Exact
+from graphcl.negatives.global_average import GlobalAverage
+from graphcl.negatives.hard_top_k import HardTopK
 from graphcl.negatives.hcl import HCL
+from graphcl.negatives.log_average import LogAverage, follow
 from graphcl.negatives.meow import Meow
 from graphcl.negatives.meta_node import MetaNode
+from graphcl.negatives.pamc_proxy import PamCProxy
 from graphcl.negatives.protocol import Negatives
 from graphcl.negatives.queue import Queue
 from graphcl.negatives.sampled import Sampled
 
-__all__ = ["HCL", "ClusterRestricted", "ColumnBias", "Exact", "Meow", "MetaNode", "Negatives", "Queue", "Sampled"]
+__all__ = [
+    "HCL",
+    "ClusterRestricted",
+    "ColumnBias",
+    "Debiased",
+    "Exact",
+    "GlobalAverage",
+    "HardTopK",
+    "LogAverage",
+    "Meow",
+    "MetaNode",
+    "Negatives",
+    "PamCProxy",
+    "Queue",
+    "Sampled",
+    "check_negatives",
+    "community_strength",
+    "follow",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from graphcl.errors import InputError
 from graphcl.kernels import Rule
+from graphcl.negatives.count import log_count
 from graphcl.negatives.exact import Exact
 from graphcl.negatives.protocol import Negatives
 
@@ -43,12 +45,34 @@ class ClusterRestricted:
         self.assignment = assignment if assignment.ndim == 1 else _names(assignment)
         self.negatives: Negatives = negatives if negatives is not None else Exact()
 
+    @property
+    def reads_positive(self) -> bool:
+        """Whether the estimator inside needs the rule to name the positive of each anchor."""
+        return bool(getattr(self.negatives, "reads_positive", False))
+
+    @property
+    def reads_ids(self) -> bool:
+        """Whether the estimator inside remembers instances by their ids."""
+        return bool(getattr(self.negatives, "reads_ids", False))
+
     def log_z(self, anchors: Tensor, candidates: Tensor, *, scale: float | Tensor, rule: Rule) -> Tensor:
         """Log-partition over the own cluster.
 
         Shapes:
             anchors: ``(N, D)``; candidates: ``(N, D)``; returns: ``(N,)``.
         """
+        return self.negatives.log_z(anchors, candidates, scale=scale, rule=self._restrict(anchors, candidates, rule))
+
+    def log_count(self, anchors: Tensor, candidates: Tensor, rule: Rule) -> Tensor:
+        """Log of how many candidates of the own cluster count.
+
+        Shapes:
+            anchors: ``(N, D)``; candidates: ``(N, D)``; returns: ``(N,)``.
+        """
+        count: Callable[[Tensor, Tensor, Rule], Tensor] = getattr(self.negatives, "log_count", log_count)
+        return count(anchors, candidates, self._restrict(anchors, candidates, rule))
+
+    def _restrict(self, anchors: Tensor, candidates: Tensor, rule: Rule) -> Rule:
         if not len(self.assignment) == len(anchors) == len(candidates):
             raise InputError(
                 f"the assignment names the clusters of {len(self.assignment)} nodes but there are {len(anchors)} anchors and "
@@ -59,7 +83,7 @@ class ClusterRestricted:
         if rule.same is not None:
             joint = _names(torch.stack([torch.cat(same), torch.cat(rule.same)], 1))
             same = joint[: len(anchors)], joint[len(anchors) :]
-        return self.negatives.log_z(anchors, candidates, scale=scale, rule=replace(rule, same=same))
+        return replace(rule, same=same)
 
     def __repr__(self) -> str:
         return f"ClusterRestricted({self.negatives!r})"

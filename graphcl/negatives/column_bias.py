@@ -8,6 +8,7 @@ from torch import Tensor
 from graphcl.errors import InputError
 from graphcl.kernels import Rule
 from graphcl.negatives.exact import Exact
+from graphcl.negatives.positive import positive_positions
 from graphcl.negatives.protocol import Negatives
 
 
@@ -50,6 +51,16 @@ class ColumnBias:
         self.tempered = tempered
         self.correct_positive = correct_positive
 
+    @property
+    def reads_positive(self) -> bool:
+        """Whether the rule must name the positive of each anchor."""
+        return self.correct_positive or bool(getattr(self.negatives, "reads_positive", False))
+
+    @property
+    def reads_ids(self) -> bool:
+        """Whether the estimator inside remembers instances by their ids."""
+        return bool(getattr(self.negatives, "reads_ids", False))
+
     def log_z(self, anchors: Tensor, candidates: Tensor, *, scale: float | Tensor, rule: Rule) -> Tensor:
         """Log-partition with the bias.
 
@@ -69,12 +80,7 @@ class ColumnBias:
         log_z = self.negatives.log_z(*wide, scale=scale, rule=rule)
         if not self.correct_positive:
             return log_z
-        if rule.exclude is None or int(rule.exclude.min()) < 0 or int(rule.exclude.max()) >= len(bias):
-            raise InputError(
-                f"the bias of the positive needs rule.exclude to name it, one of {len(bias)} candidates, by its position; "
-                "use correct_positive=False where the positives are others."
-            )
-        positive = bias.index_select(0, rule.exclude)
+        positive = bias.index_select(0, positive_positions(rule, len(bias), "use correct_positive=False"))
         return log_z - (positive * factor if self.tempered else positive)
 
     def __repr__(self) -> str:

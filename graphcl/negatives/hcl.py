@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse
+from graphcl.negatives.count import log_count
 
 
 class HCL:
@@ -21,7 +22,7 @@ class HCL:
     ``rule.clusters``, ``rule.seen``, or ``same`` together with ``different``.
 
     Robinson, Chuang, Sra and Jegelka, 2021, https://arxiv.org/abs/2010.04592. Differs from the official code, which also
-    subtracts the share of false negatives: here is the reweighting alone.
+    subtracts the share of false negatives: here is the reweighting alone, and ``Debiased(prior, HCL(beta))`` is the whole.
 
     Args:
         beta: How much harder negatives count more, ``>= 0``.
@@ -54,41 +55,8 @@ class HCL:
             hard = hard / (1 + self.beta) + (hard * (self.beta / (1 + self.beta))).detach()
         else:
             importance = pair_lse(anchors, columns, scale=scale * self.beta, rule=rule)
-        log_count = _log_count(anchors, candidates, rule).to(hard)
-        empty = torch.isneginf(log_count)
-        return torch.where(empty, -torch.inf, log_count + hard - importance)
+        count = log_count(anchors, candidates, rule).to(hard)
+        return torch.where(torch.isneginf(count), -torch.inf, count + hard - importance)
 
     def __repr__(self) -> str:
         return f"HCL(beta={self.beta:g})"
-
-
-def _log_count(anchors: Tensor, candidates: Tensor, rule: Rule) -> Tensor:
-    """Log of how many negatives, by weight, each anchor has: from counts of ids where they tell it.
-
-    Shapes:
-        anchors: ``(N, D)``; candidates: ``(M, D)``; returns: ``(N,)``.
-    """
-    num_rows, num_columns = len(anchors), len(candidates)
-    if rule.clusters is not None or rule.seen is not None or (rule.same is not None and rule.different is not None):
-        nowhere = anchors.new_zeros(num_rows, 1)
-        return pair_lse(nowhere, Columns(candidates.new_zeros(num_columns, 1)), scale=0.0, rule=rule)
-    count = torch.full((num_rows,), num_columns, device=anchors.device)
-    if rule.same is not None:
-        count = _equal(*rule.same)
-    elif rule.different is not None:
-        count = count - _equal(*rule.different)
-    if rule.exclude is not None:
-        there = (rule.exclude >= 0) & (rule.exclude < num_columns)
-        at = rule.exclude.clamp(0, num_columns - 1)
-        if rule.same is not None:
-            there = there & (rule.same[0] == rule.same[1].index_select(0, at))
-        elif rule.different is not None:
-            there = there & (rule.different[0] != rule.different[1].index_select(0, at))
-        count = count - there.long()
-    return count.to(torch.float64).log()
-
-
-def _equal(rows: Tensor, columns: Tensor) -> Tensor:
-    """How many columns carry the id of each row."""
-    ordered = columns.sort().values
-    return torch.searchsorted(ordered, rows, right=True) - torch.searchsorted(ordered, rows)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse
+from graphcl.negatives.count import log_count
 
 
 class Meow:
     """``log sum_j w_ij exp(l_ij)`` with ``w_ij`` the number of clusterings in which ``i`` and ``j`` are in different clusters.
 
-    Likely false negatives, in the cluster of the anchor in all clusterings, do not count, and neither does the node itself.
+    Likely false negatives, in the cluster of the anchor in all clusterings, do not count, and neither does the node itself; an
+    anchor whose candidates are all such has ``-inf``.
     Between the exact value over what counts and that plus ``log C``: a reweighting on purpose. One sweep, time
     ``O(N M (D + C))``, memory ``O((N + M)(D + C))``.
 
@@ -28,8 +29,7 @@ class Meow:
         clusterings: ``(N, C)``, or ``(N,)`` for a single one; int64.
 
     Raises:
-        InputError: Clusters that are not integers or of another number of nodes; an anchor of which all candidates are in the
-            same cluster in all clusterings.
+        InputError: Clusters that are not integers or of another number of nodes.
     """
 
     def __init__(self, clusterings: Tensor) -> None:
@@ -48,6 +48,17 @@ class Meow:
         Shapes:
             anchors: ``(N, D)``; candidates: ``(N, D)``; returns: ``(N,)``.
         """
+        return pair_lse(anchors, Columns(candidates), scale=scale, rule=self._weigh(anchors, candidates, rule))
+
+    def log_count(self, anchors: Tensor, candidates: Tensor, rule: Rule) -> Tensor:
+        """Log of the sum of the weights.
+
+        Shapes:
+            anchors: ``(N, D)``; candidates: ``(N, D)``; returns: ``(N,)``.
+        """
+        return log_count(anchors, candidates, self._weigh(anchors, candidates, rule))
+
+    def _weigh(self, anchors: Tensor, candidates: Tensor, rule: Rule) -> Rule:
         if rule.clusters is not None:
             raise InputError("the rule has clusterings already; give all of them to Meow, a column for each")
         if not len(self.clusterings) == len(anchors) == len(candidates):
@@ -56,14 +67,7 @@ class Meow:
                 f"{len(candidates)} candidates: were they made for another batch?"
             )
         own = self.clusterings.to(anchors.device)
-        log_z = pair_lse(anchors, Columns(candidates), scale=scale, rule=replace(rule, clusters=(own, own)))
-        empty = torch.isneginf(log_z)
-        if bool(empty.any()):
-            raise InputError(
-                f"anchor {int(empty.nonzero()[0])} has no negative: no clustering sets it apart from a candidate that counts. "
-                "Use more clusters, or clusterings that differ more."
-            )
-        return log_z
+        return replace(rule, clusters=(own, own))
 
     def __repr__(self) -> str:
         return f"Meow(num_clusterings={self.clusterings.shape[1]})"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse
+from graphcl.negatives.count import log_count
 
 
 class Queue(nn.Module):
@@ -22,7 +23,8 @@ class Queue(nn.Module):
     ``enqueue="after"`` is MoCo (He et al., 2020, https://arxiv.org/abs/1911.05722): the caller hands over the keys, by
     ``update``, after the step, and before the first one. ``"before"`` is XBM (Wang et al., 2020,
     https://arxiv.org/abs/1912.06798): in training the candidates enter before they are met, and their ids keep an anchor
-    from itself. Differs in that the part not yet filled is never met; MoCo starts from random keys.
+    from itself; the other direction of the same step, which brings the rows of both views again, lets them in only
+    once. Differs in that the part not yet filled is never met; MoCo starts from random keys.
 
     Args:
         size: Keys kept, at least a batch.
@@ -35,6 +37,7 @@ class Queue(nn.Module):
             queue has no answer to.
     """
 
+    reads_ids = True
     keys: Tensor
     ids: Tensor
     born: Tensor
@@ -101,7 +104,22 @@ class Queue(nn.Module):
                     "a queue that the batch enters before it is contrasted needs ids, or an anchor would meet itself; "
                     "pass ids to the loss, or use enqueue='after'."
                 )
-            self.update(candidates, rule.different[1])
+            if not self._entered_last(candidates):
+                self.update(candidates, rule.different[1])
+        keys, rule = self._met(rule)
+        return pair_lse(anchors, Columns(keys.to(anchors)), scale=scale, rule=rule)
+
+    def log_count(self, anchors: Tensor, candidates: Tensor, rule: Rule) -> Tensor:
+        """Log of how many keys count.
+
+        Shapes:
+            anchors: ``(N, D)``; candidates: ``(M, D)``; returns: ``(N,)``.
+        """
+        keys, rule = self._met(rule)
+        return log_count(anchors, keys, rule)
+
+    def _met(self, rule: Rule) -> tuple[Tensor, Rule]:
+        """The keys that take part, and which of them count."""
         here = self.born >= 0
         if self.max_age is not None:
             here = here & (self.born >= self.updates - 1 - self.max_age)
@@ -109,12 +127,17 @@ class Queue(nn.Module):
         if len(slots) == 0:
             raise InputError("the queue is empty: fill it by update(keys) before the first loss")
         # A copy: the ring may be written to before the backward pass reads its keys.
-        columns = Columns(self.keys.index_select(0, slots).to(anchors))
-        if rule.different is None:
-            return pair_lse(anchors, columns, scale=scale)
-        return pair_lse(
-            anchors, columns, scale=scale, rule=Rule(different=(rule.different[0], self.ids.index_select(0, slots)))
-        )
+        keys, ids = self.keys.index_select(0, slots), self.ids.index_select(0, slots)
+        return keys, Rule(different=None if rule.different is None else (rule.different[0], ids))
+
+    def _entered_last(self, rows: Tensor) -> bool:
+        """Whether both views entered last, in the other order: this is the way back of the same step."""
+        half = len(rows) // 2
+        if len(rows) % 2 or len(rows) > len(self):
+            return False
+        slots = (int(self.pointer) - len(rows) + torch.arange(len(rows), device=self.keys.device)) % len(self.keys)
+        swapped = torch.cat([rows[half:], rows[:half]]).detach()
+        return torch.equal(self.keys.index_select(0, slots), swapped.to(self.keys))
 
     def __len__(self) -> int:
         """Keys in the queue, those too old included."""

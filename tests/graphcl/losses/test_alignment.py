@@ -35,6 +35,19 @@ def test_equal_views_are_worth_nothing_and_get_no_gradient(alpha):
     assert not z1.grad.any()
 
 
+def test_weights_make_it_a_weighted_mean():
+    torch.manual_seed(0)
+    z1, z2, times = torch.randn(9, 4, dtype=F64), torch.randn(9, 4, dtype=F64), torch.randint(4, (9,))
+    loss = Alignment()
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((9,), 3.0)), loss(z1, z2))
+    repeated = loss(z1.repeat_interleave(times, 0), z2.repeat_interleave(times, 0))
+    torch.testing.assert_close(loss(z1, z2, weight=times), repeated)
+    inputs = tuple(x.requires_grad_() for x in (z1, z2, torch.rand(9, dtype=F64)))
+    assert gradcheck(lambda a, b, w: loss(a, b, weight=w), inputs)
+    with pytest.raises(InputError, match=r"weight must be \(9,\), one for each anchor; got \(8,\)"):
+        loss(z1, z2, weight=torch.ones(8))
+
+
 @pytest.mark.parametrize("alpha", [0.0, -1.0, math.nan])
 def test_a_power_that_is_none_is_refused(alpha):
     with pytest.raises(InputError, match="alpha must be > 0, the power of a distance"):

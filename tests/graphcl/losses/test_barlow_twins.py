@@ -3,6 +3,7 @@ import torch
 
 from graphcl.errors import InputError
 from graphcl.losses.barlow_twins import BarlowTwins
+from graphcl.losses.standardise import row_shares, standardise_by
 
 F64 = torch.float64
 A = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]], dtype=F64)
@@ -74,6 +75,41 @@ def test_lower_precision_stays_close(dtype):
     low = BarlowTwins()(z1.to(dtype), z2.to(dtype))
     assert low.dtype == torch.float32
     torch.testing.assert_close(low.double(), BarlowTwins()(z1, z2), rtol=2e-2, atol=0)
+
+
+def test_weights_are_repeated_rows_and_equal_ones_change_nothing():
+    z1, z2 = views(9, 4)
+    times, loss = torch.tensor([2, 0, 1, 3, 1, 0, 1, 1, 2]), BarlowTwins()
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((9,), 0.3)), loss(z1, z2))
+    repeated = loss(z1.repeat_interleave(times, 0), z2.repeat_interleave(times, 0))
+    torch.testing.assert_close(loss(z1, z2, weight=times), repeated)
+    torch.testing.assert_close(loss(z1, z2, weight=5 * times), repeated)
+
+
+def test_a_dimension_that_is_constant_where_weights_are_agrees_with_nothing():
+    z1, z2 = views(9, 4)
+    z1[:6, 2] = 0.1
+    weight = torch.tensor([0.1, 0.7, 0.2, 0.3, 0.5, 0.9, 0, 0, 0], dtype=F64)
+    z1.requires_grad_()
+    invariance = BarlowTwins().terms(z1, z2, weight=weight)["invariance"]
+    assert invariance.item() >= 1
+    torch.testing.assert_close(invariance, BarlowTwins().terms(z1[:6], z2[:6], weight=weight[:6])["invariance"])
+    invariance.backward()
+    assert torch.isfinite(z1.grad).all()
+    assert (z1.grad[:, 2] == 0).all()
+
+
+def test_gradients_with_weights_are_right():
+    inputs = tuple(x.requires_grad_() for x in (*views(5, 3), torch.rand(5, dtype=F64)))
+    assert torch.autograd.gradcheck(lambda a, b, w: BarlowTwins()(a, b, weight=w), inputs)
+
+
+def test_standardising_by_equal_shares_is_standardising():
+    z, _ = views(7, 3)
+    for unbiased in (False, True):
+        got = standardise_by(z, row_shares(z, torch.full((7,), 4)), unbiased=unbiased)
+        torch.testing.assert_close(got, (z - z.mean(0)) / z.std(0, unbiased=unbiased))
+    assert row_shares(z, None).item() == pytest.approx(1 / 7)
 
 
 def test_messages_and_name():

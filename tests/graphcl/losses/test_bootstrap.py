@@ -66,6 +66,18 @@ def test_gradients_are_right_and_none_reaches_the_target(symmetric):
     assert q1.grad.abs().sum() > 0
 
 
+def test_weights_make_it_a_weighted_mean_of_both_directions():
+    q1, t2, q2, t1 = rows(4, 9)
+    times, loss = torch.tensor([2, 0, 1, 3, 1, 0, 1, 1, 2]), Bootstrap()
+    torch.testing.assert_close(loss(q1, t2, q2, t1, weight=torch.full((9,), 3.0)), loss(q1, t2, q2, t1))
+    repeated = loss(*(z.repeat_interleave(times, 0) for z in (q1, t2, q2, t1)))
+    torch.testing.assert_close(loss(q1, t2, q2, t1, weight=times), repeated)
+    inputs = tuple(x.requires_grad_() for x in (q1, q2, torch.rand(9, dtype=F64)))
+    assert torch.autograd.gradcheck(lambda a, b, w: loss(a, t2, b, t1, weight=w), inputs)
+    with pytest.raises(InputError, match=r"weight must be \(9,\), one for each anchor; got \(4,\)"):
+        loss(q1, t2, weight=torch.ones(4))
+
+
 def test_a_row_of_zeros_is_worth_two_and_gets_no_gradient():
     q = torch.zeros(2, 3, requires_grad=True)
     loss = Bootstrap()(q, torch.ones(2, 3))

@@ -5,11 +5,27 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from graphcl.errors import InputError
 from graphcl.kernels import Adjacency
-from graphcl.losses import DCL, DCLW, DHEL, LOSSES, NSCL, InfoNCE, NeighborContrast, NTXent, PairLoss, coupled, decoupled
+from graphcl.losses import (
+    DCL,
+    DCLW,
+    DHEL,
+    NSCL,
+    DebiasedContrast,
+    HardContrast,
+    HardNegativeContrast,
+    InfoNCE,
+    MoCo,
+    NeighborContrast,
+    NTXent,
+    PairLoss,
+    SogCLR,
+    coupled,
+    decoupled,
+    unit_rows,
+)
 from graphcl.negatives import Exact, MetaNode
 
 F64 = torch.float64
@@ -212,14 +228,6 @@ def test_one_row_and_no_edges_are_refused():
         NeighborContrast()(torch.ones(3, 2, dtype=F64), torch.ones(3, 2, dtype=F64), positives=graph([], 3))
 
 
-def test_every_named_loss_is_made_without_arguments_and_says_what_it_is():
-    assert LOSSES["info-nce"][0] is InfoNCE
-    assert LOSSES["neighbor-contrast"][0] is NeighborContrast
-    for make, description in LOSSES.values():
-        assert isinstance(make(), nn.Module)
-        assert description
-
-
 @pytest.mark.parametrize(("loss", "value"), [(NTXent, 1.4416145766), (DCL, 1.1677766433), (DHEL, 2.8151586457)])
 def test_losses_with_negatives_of_the_own_view_have_their_golden_values(loss, value):
     assert loss(0.5)(A, B).item() == pytest.approx(value, abs=1e-9)
@@ -310,3 +318,40 @@ def test_nscl_lies_below_dcl_by_no_more_than_its_bound_and_equals_it_when_all_la
 def test_nscl_of_one_class_has_no_negatives():
     with pytest.raises(InputError, match="no anchor has a negative"):
         NSCL()(A, B, ids=torch.zeros(4, dtype=torch.int64))
+
+
+def test_reweighted_negatives_have_their_golden_values():
+    assert DebiasedContrast(0.5)(A, B).item() == pytest.approx(1.3636620832, abs=1e-9)
+    assert HardNegativeContrast(0.5, prior=0.0)(A, B).item() == pytest.approx(1.5745735432, abs=1e-9)
+    assert HardNegativeContrast(0.5)(A, B).item() == pytest.approx(1.5220732894, abs=1e-9)
+    hard = HardContrast(0.5, fraction=2 / 3, symmetric="off")(A, B)  # two of three
+    assert hard.item() == pytest.approx(0.8102778842, abs=1e-9)
+
+
+def test_reweighting_that_changes_nothing_is_ntxent():
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, 7, 3, dtype=torch.float64)
+    for loss in (DebiasedContrast(0.5, prior=0.0), HardNegativeContrast(0.5, beta=0.0, prior=0.0)):
+        torch.testing.assert_close(loss(z1, z2), NTXent(0.5)(z1, z2))
+    torch.testing.assert_close(HardContrast(0.5, fraction=1.0)(z1, z2), InfoNCE(0.5)(z1, z2))
+
+
+def test_moco_meets_its_queue_and_is_infonce_when_that_holds_the_other_keys():
+    torch.manual_seed(0)
+    queries, keys = torch.randn(2, 1, 3, dtype=torch.float64).expand(2, 4, 3) + torch.randn(2, 4, 3, dtype=torch.float64)
+    loss = MoCo(16, 3, temperature=0.5).double()
+    with pytest.raises(InputError, match="the queue is empty"):
+        loss(queries, keys)
+    loss.negatives.update(unit_rows(torch.randn(5, 3, dtype=torch.float64)))
+    bank = loss.negatives.keys[:5]
+    u, k = unit_rows(queries), unit_rows(keys)
+    logits = torch.cat([(u * k).sum(1, keepdim=True), u @ bank.T], 1) / 0.5
+    torch.testing.assert_close(loss(queries, keys), (logits.logsumexp(1) - logits[:, 0]).mean())
+
+
+def test_sogclr_that_follows_the_batch_alone_has_the_gradient_of_dcl():
+    torch.manual_seed(0)
+    z1, z2 = (z.requires_grad_() for z in torch.randn(2, 6, 3, dtype=torch.float64))
+    ours = SogCLR(10, temperature=0.4, gamma=1.0)(z1, z2, ids=torch.arange(6))
+    for one, other in zip(torch.autograd.grad(ours, (z1, z2)), torch.autograd.grad(DCL(0.4)(z1, z2), (z1, z2)), strict=True):
+        torch.testing.assert_close(one, other)

@@ -79,6 +79,23 @@ def test_lower_precision_stays_close(dtype):
     torch.testing.assert_close(low.double(), CCASSG()(z1, z2), rtol=2e-2, atol=2e-3)
 
 
+def test_weights_are_repeated_rows_and_equal_ones_change_nothing():
+    z1, z2 = views(9, 4)
+    times, loss = torch.tensor([2, 0, 1, 3, 1, 0, 1, 1, 2]), CCASSG(0.1)
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((9,), 0.3)), loss(z1, z2))
+    repeated = loss(z1.repeat_interleave(times, 0), z2.repeat_interleave(times, 0))
+    torch.testing.assert_close(loss(z1, z2, weight=times), repeated)
+    torch.testing.assert_close(loss(z1, z2, weight=5 * times), repeated)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_gradients_with_weights_are_right(unbiased):
+    inputs = tuple(x.requires_grad_() for x in (*views(5, 3), torch.rand(5, dtype=F64)))
+    loss = CCASSG(0.1, unbiased=unbiased)
+    torch.testing.assert_close(loss(*inputs[:2], weight=torch.full((5,), 7)), loss(*inputs[:2]))
+    assert torch.autograd.gradcheck(lambda a, b, w: loss(a, b, weight=w), inputs)
+
+
 def test_messages_and_name():
     with pytest.raises(InputError, match="weight must be a finite number >= 0"):
         CCASSG(-1)

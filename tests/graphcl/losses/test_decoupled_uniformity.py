@@ -82,6 +82,31 @@ def test_smoothing_is_the_solution_of_the_regularised_system():
     torch.testing.assert_close(loss(z1, z2, side=x), dense(mu, 2.0))
 
 
+@pytest.mark.parametrize("t", [2.0, 200.0])
+def test_weights_are_those_of_anchors_inside_the_logarithm(t):
+    z1, z2 = views(7, 5)
+    weight = torch.rand(7, dtype=F64)
+    weight[3] = 0
+    mu = centroids(z1, z2)
+    away = (-t * (mu[:, None] - mu[None]).square().sum(2)).fill_diagonal_(-torch.inf)
+    want = (away.logsumexp(1) + (weight / weight.sum()).log() - math.log(6)).logsumexp(0)
+    loss = DecoupledUniformity(t)
+    torch.testing.assert_close(loss(z1, z2, weight=weight), want)
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((7,), 0.2)), loss(z1, z2))
+    inputs = tuple(x.requires_grad_() for x in (z1, z2, weight))
+    loss(z1, z2, weight=weight).backward()
+    assert all(torch.isfinite(x.grad).all() for x in inputs)
+    some = torch.rand(7, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda a, b, w: loss(a, b, weight=w), (z1, z2, some))
+
+
+def test_an_anchor_of_all_weight_is_heard_alone():
+    z1, z2 = views(5, 4)
+    mu = centroids(z1, z2)
+    want = (-2 * (mu[1] - mu[[0, 2, 3, 4]]).square().sum(1)).exp().mean().log()
+    torch.testing.assert_close(DecoupledUniformity()(z1, z2, weight=torch.eye(5)[1]), want)
+
+
 def test_the_prior_is_a_constant():
     z1, z2 = views(5, 4)
     x = torch.randn(5, 3, dtype=F64, requires_grad=True)
@@ -151,6 +176,11 @@ def test_messages_about_arguments():
         rbf_kernel(A[0])
     with pytest.raises(InputError, match="at least 2 rows"):
         DecoupledUniformity()(A[:1], B[:1])
+    for weight in (torch.zeros(4), torch.tensor([1.0, -1, 1, 1]), torch.full((4,), math.nan)):
+        with pytest.raises(InputError, match="weight must be finite, >= 0 and above 0"):
+            DecoupledUniformity()(A, B, weight=weight)
+    with pytest.raises(InputError, match=r"weight must be \(4,\)"):
+        DecoupledUniformity()(A, B, weight=torch.ones(3))
     assert repr(DecoupledUniformity(kernel=rbf_kernel)) == "DecoupledUniformity(t=2, kernel=rbf_kernel, regulariser=0.01)"
 
 

@@ -59,11 +59,37 @@ def test_the_mean_over_batches_is_the_whole_loss_which_infonce_does_not_have(siz
         assert torch.isclose(mean, loss(z1, z2), rtol=1e-10) == equal
 
 
+@pytest.mark.parametrize("kernel", [GaussianKernel(), LogKernel()], ids=repr)
+def test_weights_are_those_of_anchors(kernel):
+    z1, z2 = views(7, 5)
+    weight = torch.rand(7, dtype=F64)
+    weight[2] = 0
+    u1, u2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+    each = -2 * kernel.value((u1 - u2).square().sum(1))
+    for u in (u1, u2):
+        away = (u[:, None] - u[None]).square().sum(2)
+        each = each + 16 * (kernel.value(away).fill_diagonal_(0)).sum(1) / 6
+    loss = KCL(kernel=kernel)
+    torch.testing.assert_close(loss(z1, z2, weight=weight), (weight * each).sum() / weight.sum())
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((7,), 3.0)), loss(z1, z2))
+    inputs = tuple(x.requires_grad_() for x in (z1, z2, torch.rand(7, dtype=F64)))
+    assert gradcheck(lambda a, b, w: loss(a, b, weight=w), inputs)
+
+
+def test_without_repulsion_whole_weights_repeat_rows():
+    z1, z2 = views(7, 5)
+    times = torch.tensor([2, 0, 1, 3, 1, 0, 1])
+    repeated = KCL(0.0)(z1.repeat_interleave(times, 0), z2.repeat_interleave(times, 0))
+    torch.testing.assert_close(KCL(0.0)(z1, z2, weight=times), repeated)
+
+
 def test_arguments_that_make_no_sense_are_named():
     with pytest.raises(InputError, match="gamma must be >= 0, since it weighs the repulsion; got -1"):
         KCL(-1.0)
     with pytest.raises(InputError, match=r"the kernel must be one of distances; got SoftplusKernel"):
         KCL(kernel=SoftplusKernel())
+    with pytest.raises(InputError, match="weight must be finite, >= 0 and above 0 for an anchor"):
+        KCL()(A, B, weight=torch.zeros(4))
 
 
 def test_it_prints_what_it_is():

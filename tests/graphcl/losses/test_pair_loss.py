@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from graphcl.errors import InputError
 from graphcl.kernels import Adjacency
 from graphcl.losses import PairLoss, check_temperature, coupled, decoupled
-from graphcl.negatives import Exact, MetaNode
+from graphcl.negatives import Exact, GlobalAverage, MetaNode, Queue
 
 F64 = torch.float64
 
@@ -401,7 +401,7 @@ class Nobody:
 
 @pytest.mark.parametrize("link", [coupled, decoupled])
 def test_an_anchor_without_negatives_is_an_error_and_not_a_loss_of_zero(link):
-    with pytest.raises(InputError, match="anchor 1 has no negative"):
+    with pytest.raises(InputError, match="anchor 1 has no negatives: everything was left out"):
         PairLoss(link, negatives=Nobody())(*views(3, 2))
 
 
@@ -448,3 +448,12 @@ def test_half_precision_is_single_precision_of_the_rounded_views(dtype):
         assert all(grad.dtype == dtype and grad.isfinite().all() for grad in torch.autograd.grad(out, (z1, z2)))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             torch.testing.assert_close(loss(z1.float(), z2.float()), want, rtol=1e-6, atol=1e-6)
+
+
+def test_an_estimator_that_remembers_instances_needs_their_ids():
+    z1, z2 = views(5, 3)
+    for negatives in (Queue(20, 3, enqueue="before"), GlobalAverage(10)):
+        loss = PairLoss(decoupled, negatives=negatives.double(), intra=True)
+        with pytest.raises(InputError, match="remembers instances by their ids"):
+            loss(z1, z2)
+        assert loss(z1, z2, ids=torch.arange(5)).isfinite()

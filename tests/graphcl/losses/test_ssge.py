@@ -80,3 +80,20 @@ def test_messages_and_name():
     with pytest.raises(InputError, match="at least 2 rows"):
         SSGE()(A[:1], B[:1])
     assert repr(SSGE()) == "SSGE(weight=0.1, floor=1e-08)"
+
+
+def test_equal_weights_change_nothing_and_a_weight_of_zero_takes_a_row_out():
+    torch.manual_seed(0)
+    z1, z2 = torch.randn(2, 9, 3, dtype=torch.float64)
+    loss = SSGE(0.3)
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((9,), 2.0)), loss(z1, z2))
+    weight = torch.ones(9, dtype=torch.float64).index_fill(0, torch.tensor([4]), 0.0)
+    rest = torch.arange(9) != 4
+    torch.testing.assert_close(loss(z1, z2, weight=weight), loss(z1[rest], z2[rest]))
+
+
+def test_gradients_with_weights_are_right():
+    torch.manual_seed(0)
+    z1, z2 = (z.requires_grad_() for z in torch.randn(2, 6, 3, dtype=torch.float64))
+    weight = torch.rand(6, dtype=torch.float64) + 0.1
+    assert torch.autograd.gradcheck(lambda a, b: SSGE(0.3)(a, b, weight=weight), (z1, z2))

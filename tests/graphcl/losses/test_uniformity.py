@@ -29,6 +29,17 @@ def test_it_is_the_mean_potential_of_pairs_and_its_gradient_is_right(t):
     assert gradcheck(Uniformity(t), (z,))
 
 
+def test_weights_are_those_of_anchors_inside_the_logarithm():
+    torch.manual_seed(0)
+    z, weight = torch.randn(6, 4, dtype=F64, requires_grad=True), torch.rand(6, dtype=F64, requires_grad=True)
+    u = F.normalize(z, dim=1)
+    potential = (-2 * (u[:, None] - u[None]).square().sum(2)).exp() * ~torch.eye(6, dtype=torch.bool)
+    want = ((weight * potential.sum(1) / 5).sum() / weight.sum()).log()
+    torch.testing.assert_close(Uniformity()(z, weight=weight), want)
+    torch.testing.assert_close(Uniformity()(z, weight=torch.full((6,), 0.2)), Uniformity()(z))
+    assert gradcheck(lambda z, w: Uniformity()(z, weight=w), (z, weight))
+
+
 def test_orthonormal_and_equal_rows_have_closed_forms():
     assert Uniformity(2.0)(torch.eye(3, dtype=F64)).item() == pytest.approx(-4)
     assert Uniformity(2.0)(torch.ones(3, 3, dtype=F64)).item() == pytest.approx(0, abs=1e-12)

@@ -29,6 +29,45 @@ def test_it_is_the_formula_on_covariances(n, d):
     torch.testing.assert_close(VICReg(3, 2, 0.5)(z1, z2), want)
 
 
+def test_weights_are_weighted_means_and_equal_ones_change_nothing():
+    z1, z2 = views(9, 4)
+    weight = torch.tensor([2, 0, 1, 3, 1, 0, 1, 1, 2])
+    share = weight.double() / weight.sum()
+    want = 3 * (share * (z1 - z2).square().mean(1)).sum()
+    for z in (z1, z2):
+        c = torch.cov(z.T, aweights=share)  # divides by 1 - sum of squared shares
+        want = want + 2 * (1 - (c.diagonal() + 1e-4).sqrt()).relu().mean() / 2
+        want = want + 0.5 * (c - c.diagonal().diag()).square().sum() / 4
+    loss = VICReg(3, 2, 0.5)
+    torch.testing.assert_close(loss(z1, z2, weight=weight), want)
+    torch.testing.assert_close(loss(z1, z2, weight=torch.full((9,), 0.3)), loss(z1, z2))
+
+
+def test_whole_weights_repeat_rows_in_the_difference_of_views():
+    z1, z2 = views(9, 4)
+    times, loss = torch.tensor([2, 0, 1, 3, 1, 0, 1, 1, 2]), VICReg(1, 0, 0)
+    repeated = loss(z1.repeat_interleave(times, 0), z2.repeat_interleave(times, 0))
+    torch.testing.assert_close(loss(z1, z2, weight=times), repeated)
+
+
+def test_gradients_with_weights_are_right():
+    inputs = tuple(x.requires_grad_() for x in (*views(5, 3), torch.rand(5, dtype=F64)))
+    assert torch.autograd.gradcheck(lambda a, b, w: VICReg()(a, b, weight=w), inputs)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.ones(3), r"weight must be \(4,\)"),
+        (torch.zeros(4), "weight must be finite, >= 0"),
+        (torch.eye(4)[0], "above 0 for at least 2 rows"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weight, message):
+    with pytest.raises(InputError, match=message):
+        VICReg()(A, B, weight=weight)
+
+
 def test_whitened_identical_views_cost_nothing():
     z = torch.linalg.qr(torch.randn(9, 4, dtype=F64, generator=torch.Generator().manual_seed(0)) - 0.3).Q
     z = torch.linalg.qr(z - z.mean(0)).Q

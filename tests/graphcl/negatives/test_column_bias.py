@@ -97,5 +97,10 @@ def test_a_positive_that_the_rule_does_not_name_is_told(exclude):
         ColumnBias(STRENGTH).log_z(A, B, scale=1.0, rule=Rule(exclude))
 
 
+def test_it_reads_the_positive_where_it_corrects_it():
+    assert ColumnBias(STRENGTH).reads_positive
+    assert not ColumnBias(STRENGTH, correct_positive=False).reads_positive
+
+
 def test_it_prints_what_is_inside():
     assert repr(ColumnBias(STRENGTH)) == "ColumnBias(Exact())"

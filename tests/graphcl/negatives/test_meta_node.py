@@ -283,9 +283,93 @@ def test_a_rule_that_meta_nodes_cannot_keep_is_refused():
             MetaNode(ids, 3).log_z(unit(3, 2), unit(3, 2), scale=1.0, rule=rule)
 
 
+def test_golden_value_of_the_full_second_order():
+    proxy = MetaNode(torch.tensor([0, 0, 1, 1]), 2, order="full").log_z(A[:1], B, scale=2.0, rule=Rule())
+    assert proxy.item() == pytest.approx(2.4617278747, abs=1e-9)
+
+
+def with_covariance_by_hand(a, z, assignment, scale, exclude=None):
+    """Means and covariances recomputed from the members that each anchor has."""
+    rows = []
+    for i in range(len(a)):
+        keep = torch.ones(len(z), dtype=torch.bool)
+        if exclude is not None:
+            keep[exclude[i]] = False
+        terms = []
+        for cluster in assignment[keep].unique():
+            members = z[keep & (assignment == cluster)]
+            along = scale * members @ a[i]
+            terms.append(along.mean() + along.var(correction=0) / 2 + math.log(len(members)))
+        rows.append(torch.stack(terms).logsumexp(0))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("order", [{"order": "full"}, {"order": "low-rank", "rank": 3}])
+@pytest.mark.parametrize("excluding", [False, True])
+@pytest.mark.parametrize("chunk", [2**22, 30])
+def test_a_covariance_gives_the_variance_of_the_exponent(monkeypatch, order, excluding, chunk):
+    monkeypatch.setattr("graphcl.negatives.meta_node._CHUNK", chunk)
+    a, z = 2 * unit(9, 3).requires_grad_(), 1.5 * unit(9, 3, seed=1).requires_grad_()
+    assignment = torch.tensor([0, 0, 2, 3, 2, 2, 0, 4, 0])  # cluster 1 is empty, clusters 3 and 4 have one member
+    exclude = torch.tensor([0, 1, 2, 3, 4, 5, 3, 7, 8]) if excluding else None
+    out = MetaNode(assignment, 5, **order).log_z(a, z, scale=1.3, rule=Rule(exclude))
+    want = with_covariance_by_hand(a, z, assignment, 1.3, exclude)
+    torch.testing.assert_close(out, want)
+    if order["order"] == "full":
+        torch.testing.assert_close(torch.autograd.grad(out.sum(), (a, z)), torch.autograd.grad(want.sum(), (a, z)))
+
+
+@pytest.mark.parametrize("excluding", [False, True])
+def test_gradients_of_the_full_second_order(excluding):
+    assignment, rule = torch.tensor([0, 0, 2, 3, 2, 2]), Rule(torch.arange(6) if excluding else None)
+    inputs = tuple(t.requires_grad_() for t in (unit(6, 3), unit(6, 3, seed=1), torch.tensor(2.0, dtype=F64)))
+    negatives = MetaNode(assignment, 4, order="full")
+    assert torch.autograd.gradcheck(lambda a, z, s: negatives.log_z(a, z, scale=s, rule=rule), inputs)
+
+
+def test_the_full_second_order_misses_the_exact_value_by_no_more_than_the_third_moment_allows():
+    for seed in range(5):
+        a, assignment = unit(20, 6, seed), torch.arange(90) % 5
+        z = F.normalize(unit(5, 6, seed + 10)[assignment] + 0.3 * unit(90, 6, seed + 20), dim=1)
+        radius = max((z[assignment == c] - z[assignment == c].mean(0)).norm(dim=1).max() for c in range(5))
+        gap = Exact().log_z(a, z, scale=4.0, rule=Rule()) - MetaNode(assignment, 5, order="full").log_z(
+            a, z, scale=4.0, rule=Rule()
+        )
+        assert gap.abs().max() <= (8 * radius) ** 3 / (36 * 3**0.5)
+
+
+def test_each_order_comes_nearer_than_the_last():
+    a, assignment = unit(40, 8), torch.arange(200) % 5
+    wide = torch.linspace(0.05, 0.6, 8, dtype=F64)
+    z = F.normalize(unit(5, 8, 1)[assignment] + wide * unit(200, 8, 2), dim=1)
+    exact = Exact().log_z(a, z, scale=3.0, rule=Rule())
+    orders = ({}, {"order": "isotropic"}, {"order": "low-rank", "rank": 3}, {"order": "full"})
+    errors = [(MetaNode(assignment, 5, **o).log_z(a, z, scale=3.0, rule=Rule()) - exact).abs().mean() for o in orders]
+    assert errors[0] > errors[1] > errors[2] > errors[3]
+
+
+def test_scales_of_the_anchors_reach_the_second_order():
+    a, z, assignment, scale = unit(5, 3), unit(9, 3, 1), torch.arange(9) % 2, torch.tensor([1.0, 2, 3, 0.5, 4], dtype=F64)
+    out = MetaNode(assignment, 2, order="full").log_z(a, z, scale=scale, rule=Rule())
+    want = torch.cat([with_covariance_by_hand(a[i : i + 1], z, assignment, scale[i]) for i in range(5)])
+    torch.testing.assert_close(out, want)
+
+
+def test_nobody_is_left_by_the_only_candidate():
+    z = unit(1, 3).requires_grad_()
+    out = MetaNode(torch.tensor([0]), 1, order="full").log_z(z, z, scale=2.0, rule=Rule(torch.tensor([0])))
+    assert out.tolist() == [-torch.inf]
+    assert torch.count_nonzero(torch.autograd.grad(out.sum(), z)[0]) == 0
+
+
 def test_an_order_or_a_soft_assignment_that_is_none_is_named():
-    with pytest.raises(InputError, match="order must be 'mean' or 'isotropic'; got 'full'"):
-        MetaNode(torch.arange(3), 3, order="full")
+    with pytest.raises(InputError, match="order must be one of 'mean', 'isotropic', 'full', 'low-rank'; got 'third'"):
+        MetaNode(torch.arange(3), 3, order="third")
+    with pytest.raises(InputError, match=r"rank must be >= 1.*got 0"):
+        MetaNode(torch.arange(3), 3, order="low-rank", rank=0)
+    with pytest.raises(InputError, match=r"order 'full' takes one cluster for each candidate; use .argmax\(1\)"):
+        MetaNode(torch.ones(3, 2), 2, order="full")
     with pytest.raises(InputError, match=r"a soft assignment must be \(M, 3\)"):
         MetaNode(torch.ones(4, 2), 3)
     assert repr(MetaNode(torch.arange(3), 3, order="isotropic")) == "MetaNode(num_clusters=3, order='isotropic')"
+    assert repr(MetaNode(torch.arange(3), 3, order="low-rank")) == "MetaNode(num_clusters=3, order='low-rank', rank=4)"

@@ -6,7 +6,21 @@ from torch import Tensor
 
 from graphcl.kernels import Rule
 from graphcl.losses import PairLoss, coupled, decoupled
-from graphcl.negatives import HCL, ClusterRestricted, ColumnBias, Exact, Meow, MetaNode, Negatives, Queue, Sampled
+from graphcl.negatives import (
+    HCL,
+    ClusterRestricted,
+    ColumnBias,
+    Debiased,
+    Exact,
+    GlobalAverage,
+    HardTopK,
+    Meow,
+    MetaNode,
+    Negatives,
+    PamCProxy,
+    Queue,
+    Sampled,
+)
 
 F64 = torch.float64
 
@@ -20,7 +34,14 @@ def estimators(n):
         MetaNode(torch.arange(n) % 3, 3),
         MetaNode(torch.arange(n) % 3, 3, order="isotropic"),
         MetaNode(torch.rand(n, 3).softmax(1), 3),
+        MetaNode(torch.arange(n) % 3, 3, order="full"),
+        MetaNode(torch.arange(n) % 3, 3, order="low-rank", rank=2),
+        PamCProxy(torch.arange(n) % 3, 3),
+        PamCProxy(torch.arange(n) % 3, 3, level="weighted"),
         HCL(),
+        Debiased(0.01),
+        HardTopK(2),
+        GlobalAverage(n),
         Sampled(50),
         ColumnBias(torch.arange(n) / n, correct_positive=False),
         ClusterRestricted(torch.zeros(n, dtype=torch.int64)),
@@ -54,7 +75,11 @@ def test_every_estimator_gives_one_number_an_anchor(n):
     torch.manual_seed(0)
     a, z = torch.randn(n, 3, dtype=F64), torch.randn(n, 3, dtype=F64)
     for estimator in estimators(n):
-        for rule in (Rule(), Rule(torch.arange(n))):
+        ids = (torch.arange(n), torch.arange(n)) if isinstance(estimator, GlobalAverage) else None
+        for exclude in (None, torch.arange(n)):
+            if exclude is None and getattr(estimator, "reads_positive", False):
+                continue
+            rule = Rule(exclude, different=ids)
             out = estimator.log_z(a, z, scale=2.0, rule=rule)
             assert out.shape == (n,)
             assert out.dtype == F64
@@ -62,7 +87,7 @@ def test_every_estimator_gives_one_number_an_anchor(n):
 
 
 def test_every_estimator_says_minus_infinity_where_there_are_no_negatives():
-    for estimator in (Exact(), MetaNode(torch.tensor([0]), 1), MetaNode(torch.tensor([2]), 4)):
+    for estimator in (Exact(), MetaNode(torch.tensor([0]), 1), MetaNode(torch.tensor([2]), 4), Debiased(), HardTopK(3)):
         a, z = torch.ones(1, 3, requires_grad=True), torch.ones(1, 3, requires_grad=True)
         out = estimator.log_z(a, z, scale=2.0, rule=Rule(torch.tensor([0])))
         assert out.tolist() == [-torch.inf]

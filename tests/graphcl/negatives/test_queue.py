@@ -75,6 +75,62 @@ def test_before_lets_the_batch_in_first_and_after_leaves_it_to_the_caller():
     assert len(after) == 2
 
 
+def both_views(own, other, ids):
+    """Candidates of the other view and of the own, and the rule for them."""
+    rule = Rule(torch.arange(len(own)), different=(ids, torch.cat([ids, ids])))
+    return torch.cat([other, own]), rule
+
+
+def test_both_views_enter_once_a_step_and_are_met_in_both_directions():
+    queue, ids = Queue(20, 3, enqueue="before"), torch.tensor([7, 4, 9])
+    kept, names = [], torch.empty(0, dtype=torch.int64)
+    for step in range(3):
+        z1, z2 = unit(3, seed=2 * step), unit(3, seed=2 * step + 1)
+        kept += [z2, z1]
+        names = torch.cat([names, ids, ids])
+        for own, other in ((z1, z2), (z2, z1)):
+            candidates, rule = both_views(own, other, ids)
+            out = queue.log_z(own, candidates, scale=2.0, rule=rule)
+            logits = (2.0 * own @ torch.cat(kept).T).masked_fill(ids[:, None] == names, -torch.inf)
+            torch.testing.assert_close(out, logits.logsumexp(1))
+        assert len(queue) == 6 * (step + 1)
+        assert int(queue.updates) == step + 1
+        ids = ids + 10 if step else ids  # some instances come again
+
+
+def test_both_views_go_over_the_end_of_the_ring_and_grow_old_together():
+    queue, ids = Queue(8, 3, enqueue="before", max_age=0), torch.arange(3)
+    for step in range(4):
+        z1, z2 = unit(3, seed=2 * step), unit(3, seed=2 * step + 1)
+        for own, other in ((z1, z2), (z2, z1)):
+            candidates, rule = both_views(own, other, ids)
+            out = queue.log_z(own, candidates, scale=2.0, rule=rule)
+            logits = (2.0 * own @ candidates.T).masked_fill(ids[:, None] == rule.different[1], -torch.inf)
+            torch.testing.assert_close(out, logits.logsumexp(1))
+    assert len(queue) == 8
+
+
+def test_a_pair_loss_of_both_views_over_an_empty_queue_is_the_exact_one():
+    z1, z2, ids = unit(4, seed=1), unit(4, seed=2), torch.tensor([5, 8, 0, 3])
+    queue = Queue(8, 3, enqueue="before")
+    loss = PairLoss(coupled, negatives=queue, intra=True)(z1, z2, ids=ids)
+    torch.testing.assert_close(loss, PairLoss(coupled, intra=True)(z1, z2, ids=ids))
+    assert sorted(queue.ids.tolist()) == [0, 0, 3, 3, 5, 5, 8, 8]
+    assert queue.reads_ids
+
+
+def test_one_view_enters_in_each_direction():
+    queue, z1, z2, ids = Queue(8, 3, enqueue="before"), unit(4, seed=1), unit(4, seed=2), torch.arange(4)
+    PairLoss(coupled, negatives=queue)(z1, z2, ids=ids)
+    torch.testing.assert_close(queue.keys, torch.cat([z2, z1]))
+
+
+def test_a_ring_too_short_for_both_views_is_named():
+    candidates, rule = both_views(unit(3), unit(3, seed=1), torch.arange(3))
+    with pytest.raises(InputError, match="a queue of 5 is shorter than the batch of 6"):
+        Queue(5, 3, enqueue="before").log_z(unit(3), candidates, scale=1.0, rule=rule)
+
+
 def test_nothing_enters_in_evaluation():
     queue = Queue(8, 3, enqueue="before")
     queue.update(unit(2))
