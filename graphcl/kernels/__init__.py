@@ -2,6 +2,7 @@
 
 from graphcl.kernels.adjacency import Adjacency
 from graphcl.kernels.adjacency_cache import cached_adjacency
+from graphcl.kernels.blocks import Blocks
 from graphcl.kernels.columns import Columns
 from graphcl.kernels.edge_dot import edge_dot
 from graphcl.kernels.features import feature_product, propagate_features, row_norms_of_propagated
@@ -16,6 +17,7 @@ from graphcl.kernels.weak_cache import WeakTensorCache
 
 __all__ = [
     "Adjacency",
+    "Blocks",
     "Columns",
     "GaussianKernel",
     "IMQKernel",

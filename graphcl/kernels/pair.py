@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from graphcl.errors import InputError
 from graphcl.kernels.columns import Columns
+from graphcl.kernels.pair_blocks import pair_lse_blocks, row_scale
 from graphcl.kernels.pair_logits import BothWeights, Logits, RowWeights, finite, inverse, log_add
 from graphcl.kernels.pair_reference import pair_lse_reference
 from graphcl.kernels.pair_self import SelfLSE, mirrored
@@ -49,7 +50,7 @@ def pair_lse(
 
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace
     of 32 MB whatever ``N`` and ``M`` are. Where ``columns.z`` is ``a`` itself and the rule does not tell the two sides apart,
-    half of the pairs serve for all. A row or column in which nothing counts gives ``-inf`` and no gradient. Gradients
+    half of the pairs serve for all. Where ``columns.blocks`` lists some, only these are met. A row or column in which nothing counts gives ``-inf`` and no gradient. Gradients
     go to ``a``, ``columns.z``, ``columns.bias`` and ``scale``. Half-precision inputs are computed with in single precision,
     and so is their result; their gradients are rounded once, at the end.
 
@@ -67,12 +68,16 @@ def pair_lse(
             returns: ``(N,)``, with ``both`` ``(N,)`` and ``(M,)``.
 
     Raises:
-        InputError: Shapes, types or devices that do not belong together.
+        InputError: Shapes, types or devices that do not belong together; blocks with ``both`` or ``bf16``.
     """
     rule = Rule() if rule is None else rule
+    if columns.blocks is not None:
+        if both or bf16:
+            raise InputError("blocks give sums of rows in full precision only: leave both and bf16 out")
+        return pair_lse_blocks(a, columns, scale=scale, rule=rule)
     check_pairs(a, columns, rule)
     dtype = working_type(a.dtype)
-    factor = _row_scale(scale, len(a), dtype, a.device)
+    factor = row_scale(scale, len(a), dtype, a.device)
     if mirrored(a, columns, factor, rule):
         sums: Tensor = SelfLSE.apply(a.to(dtype), factor, rule, bf16)  # type: ignore[no-untyped-call]
         return (sums, sums) if both else sums
@@ -80,16 +85,6 @@ def pair_lse(
     tensors = (a.to(dtype), columns.z.to(dtype), bias, factor)
     row_sums, column_sums = _PairLSE.apply(*tensors, columns.ids, rule, both, bf16)  # type: ignore[no-untyped-call]
     return (row_sums, column_sums) if both else row_sums
-
-
-def _row_scale(scale: float | Tensor, num_rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """One number, ``(1,)``, or one for each row, ``(N,)``."""
-    if isinstance(scale, Tensor) and scale.numel() != 1 and scale.shape != (num_rows,):
-        raise InputError(
-            f"scale must be one number or one for each anchor, ({num_rows},); got a tensor of shape {tuple(scale.shape)}. "
-            "It multiplies the dot products of an anchor: 1 / temperature."
-        )
-    return torch.as_tensor(scale, dtype=dtype, device=device).reshape(-1)
 
 
 class _PairLSE(torch.autograd.Function):

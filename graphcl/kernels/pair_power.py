@@ -40,6 +40,8 @@ def pair_power_lse(a: Tensor, columns: Columns, *, scale: float, gamma: float, r
     """
     rule = Rule() if rule is None else rule
     check_pairs(a, columns, rule)
+    if columns.blocks is not None:
+        raise InputError("powers of distances meet all pairs; drop the blocks of the candidates, which are for pair_lse")
     if columns.bias is not None:
         raise InputError("powers of distances take candidates without bias; got one. Drop it, or use pair_lse.")
     for name, value in (("scale", scale), ("gamma", gamma)):
@@ -119,7 +121,9 @@ class _Powers:
     def logits(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         tile = self.tiles.product(rows, columns)
         tile.clamp_(min=0).add_(_softening(tile.dtype))
-        slope = torch.pow(tile, self.gamma / 2 - 1, out=self.tiles.spare(tile))
+        spare = self.tiles.spare(tile)
+        # The plain distance is the usual case, and a root costs a tenth of a power.
+        slope = torch.rsqrt(tile, out=spare) if self.gamma == 1 else torch.pow(tile, self.gamma / 2 - 1, out=spare)
         tile.mul_(slope).mul_(-self.scale * math.log2(math.e))
         counts = self.tiles.counts(rows, columns)
         if counts is not None:

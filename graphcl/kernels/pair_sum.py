@@ -37,6 +37,8 @@ def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | No
     """
     rule = Rule() if rule is None else rule
     check_pairs(a, columns, rule)
+    if columns.blocks is not None:
+        raise InputError("a sum of kernels meets all pairs; drop the blocks of its candidates, which are for pair_lse")
     if columns.bias is not None:
         raise InputError("a sum of kernels takes candidates without bias, which is a log-weight of pair_lse; got one. Drop it.")
     dtype = working_type(a.dtype)

@@ -9,6 +9,7 @@ from graphcl.negatives.exact import Exact
 from graphcl.negatives.global_average import GlobalAverage
 from graphcl.negatives.hard_top_k import HardTopK
 from graphcl.negatives.hcl import HCL
+from graphcl.negatives.hybrid import Certificate, Hybrid
 from graphcl.negatives.log_average import LogAverage, follow
 from graphcl.negatives.meow import Meow
 from graphcl.negatives.meta_node import MetaNode
@@ -19,12 +20,14 @@ from graphcl.negatives.sampled import Sampled
 
 __all__ = [
     "HCL",
+    "Certificate",
     "ClusterRestricted",
     "ColumnBias",
     "Debiased",
     "Exact",
     "GlobalAverage",
     "HardTopK",
+    "Hybrid",
     "LogAverage",
     "Meow",
     "MetaNode",

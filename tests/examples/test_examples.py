@@ -38,3 +38,20 @@ def test_the_csv_example_names_every_character_once(tmp_path):
     sizes = [int(line.split(": ")[1].split()[0]) for line in lines[1:]]
     assert len(sizes) == 6
     assert sum(sizes) == 77
+
+
+def test_the_two_towers_find_unseen_partners_far_above_chance(tmp_path):
+    lines = run(EXAMPLES[2], tmp_path).splitlines()
+    recall = {" ".join(line.split()[:2]).split(" recall")[0]: float(line.split("@10 ")[1].split()[0]) for line in lines}
+    assert recall["chance"] == pytest.approx(10 / 397, abs=1e-3)
+    assert recall["step 100"] > max(0.6, recall["step 1"])
+
+
+def test_the_table_of_losses_has_a_score_and_a_time_for_each(tmp_path):
+    out = run(EXAMPLES[3], tmp_path)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert len(rows) == 11
+    assert all(float(accuracy) > 0.6 and float(seconds) > 0 for _, accuracy, seconds in rows)
+    scores = {name: float(accuracy) for name, accuracy, _ in rows}
+    assert scores["InfoNCE, meta-nodes"] == pytest.approx(scores["InfoNCE, exact"], abs=0.05)
+    assert "exact is cheaper" in out

@@ -6,7 +6,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from graphcl.errors import InputError
-from graphcl.kernels import Columns, Rule, pair_lse, pair_lse_reference, pair_tiles
+from graphcl.kernels import Blocks, Columns, GaussianKernel, Rule, pair_lse, pair_lse_reference, pair_sum, pair_tiles
+from graphcl.kernels.pair_power import pair_power_lse
 from graphcl.kernels.pair_reference import pair_logits_reference
 from graphcl.kernels.pair_tiles import PairTiles
 
@@ -507,3 +508,23 @@ def test_products_of_bfloat16_are_within_their_rounding(both, itself, monkeypatc
     assert not torch.equal(rounded, value)
     for one, exact in zip(rough, gradients, strict=True):
         assert (one - exact).norm() < 2e-2 * exact.norm()
+
+
+def test_listed_blocks_are_the_only_pairs_that_are_met():
+    a, z, _ = random_pairs(3, 4, 2)
+    blocks = Blocks(torch.tensor([0, 2, 3]), torch.tensor([0, 2, 1]), torch.tensor([0, 1, 4]))  # (0, 2) x {0}, 1 x {1, 2, 3}
+    out = pair_lse(a, Columns(z, blocks=blocks), scale=1.5)
+    logits = 1.5 * a @ z.T
+    torch.testing.assert_close(out, torch.stack([logits[0, 0], logits[1, 1:].logsumexp(0), logits[2, 0]]))
+
+
+def test_blocks_are_refused_where_they_would_be_ignored():
+    a, z, _ = random_pairs(3, 4, 2)
+    columns = Columns(z, blocks=Blocks(torch.tensor([0, 3]), torch.arange(3), torch.tensor([0, 4])))
+    for option in ("both", "bf16"):
+        with pytest.raises(InputError, match="blocks give sums of rows in full precision only"):
+            pair_lse(a, columns, scale=1.0, **{option: True})
+    with pytest.raises(InputError, match="drop the blocks"):
+        pair_sum(a, columns, kernel=GaussianKernel())
+    with pytest.raises(InputError, match="drop the blocks"):
+        pair_power_lse(a, columns, scale=1.0, gamma=1.0)
