@@ -74,7 +74,7 @@ def cluster(
         first_seed=seed,
         n_clusters=k,
     )
-    shown = show_run(config, data, out=out, stem=f"cluster-{named}", only_config=print_config)
+    shown = show_run(config, data, out=out, stem=f"cluster-{named}", only_config=print_config, resumable=False)
     if shown is not None:
         run, folder = shown
         path = write_clusters(folder, data.node_ids, run.first.labels_, run.first.confidence_)

@@ -22,6 +22,10 @@ Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of runs, seed
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Training epochs.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder; runs/NAME-DATE-TIME if not given.")]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", metavar="DIR", help="Go on with the run in this folder, which was killed; takes --data alone."),
+]
 Selection = Annotated[
     str | None,
     typer.Option("--selection", help="Which epoch speaks: last, label_free, or oracle (looks at the labels; stamped)."),

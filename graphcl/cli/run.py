@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from graphcl.cli.options import Clusters, Data, Device, Epochs, Out, PrintConfig, Seeds, Selection, Settings
+from graphcl.cli.options import Clusters, Data, Device, Epochs, Out, PrintConfig, Resume, Seeds, Selection, Settings
 from graphcl.errors import InputError
 
 
 def run(
-    system: Annotated[str, typer.Argument(help="A system; see: graphcl list systems")] = "pamc",
-    dataset: Annotated[str, typer.Argument(help="A data set, or domain/name; see: graphcl list datasets")] = "digits",
+    system: Annotated[str | None, typer.Argument(help="A system; see: graphcl list systems", show_default="pamc")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="A data set, or domain/name; see: graphcl list datasets", show_default="digits")
+    ] = None,
     k: Clusters = None,
     settings: Settings = None,
     seeds: Seeds = None,
@@ -21,9 +24,17 @@ def run(
     device: Device = None,
     out: Out = None,
     data: Data = None,
+    resume: Resume = None,
     print_config: PrintConfig = False,
 ) -> None:
     """Train and evaluate a system. With no argument: PamC on the handwritten digits, which need no download."""
+    if resume is not None:
+        decided = (system, dataset, k, settings, seeds, epochs, selection, device, out, print_config or None)
+        if any(value is not None and value != [] for value in decided):
+            raise InputError("--resume DIR goes on with the run as it was started: only --data ROOT may stand beside it")
+        _go_on(resume, data)
+        return
+    system, dataset = system or "pamc", dataset or "digits"
     from graphcl import datasets
     from graphcl.models import SYSTEMS, find_system
 
@@ -47,3 +58,21 @@ def run(
         training={"epochs": epochs, "device": device},
     )
     show_run(config, graph, out=out, only_config=print_config)
+
+
+def _go_on(path: Path, root: Path | None) -> None:
+    from graphcl.training import RunFolder
+
+    if RunFolder.finished(path):
+        typer.echo(f"the run in {path} is finished: nothing is left to do")
+        return
+    folder = RunFolder.reopen(path)
+
+    from graphcl import datasets
+    from graphcl.cli.show import show_run
+    from graphcl.models import find_system
+    from graphcl.tasks import read_config
+
+    config = read_config(path / "config.yaml")
+    graph = datasets.load(config.dataset, root, prefer=find_system(config.system).task)
+    show_run(config, graph, reopened=folder)

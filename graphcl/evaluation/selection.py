@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,27 @@ class Selection:
             return False
         self.chosen, self.epoch = prediction, epoch
         return self.rule == "label_free" and self.label_free_epoch is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything it remembers of the epochs, as arrays and plain values: a run that is taken up again chooses alike."""
+        chosen = self.chosen
+        return {
+            "chosen": None if chosen is None else (chosen.labels, chosen.confidence, chosen.embedding),
+            "epoch": self.epoch,
+            "label_free_epoch": self.label_free_epoch,
+            "changed": self.changed,
+            "previous": self._previous,
+            "calm": self._calm,
+            "best": self._best,
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""
+        chosen = state_dict["chosen"]
+        self.chosen = None if chosen is None else Prediction(*chosen)
+        self.epoch, self.label_free_epoch = state_dict["epoch"], state_dict["label_free_epoch"]
+        self.changed, self._previous = state_dict["changed"], state_dict["previous"]
+        self._calm, self._best = state_dict["calm"], state_dict["best"]
 
     @property
     def stamp(self) -> str | None:

@@ -50,9 +50,10 @@ def pair_lse(
 
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace
     of 32 MB whatever ``N`` and ``M`` are. Where ``columns.z`` is ``a`` itself and the rule does not tell the two sides apart,
-    half of the pairs serve for all. Where ``columns.blocks`` lists some, only these are met. A row or column in which nothing counts gives ``-inf`` and no gradient. Gradients
-    go to ``a``, ``columns.z``, ``columns.bias`` and ``scale``. Half-precision inputs are computed with in single precision,
-    and so is their result; their gradients are rounded once, at the end.
+    half of the pairs serve for all; where ``columns.blocks`` lists some, only these are met. A row or column in which
+    nothing counts gives ``-inf`` and no gradient. Gradients go to ``a``, ``columns.z``, ``columns.bias`` and ``scale``.
+    Half-precision inputs are computed with in single precision, and so is their result; their gradients are rounded once, at
+    the end.
 
     Args:
         a: Anchors.

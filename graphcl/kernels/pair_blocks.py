@@ -71,7 +71,8 @@ def row_scale(scale: float | Tensor, num_rows: int, dtype: torch.dtype, device: 
     """
     if isinstance(scale, Tensor) and scale.numel() != 1 and scale.shape != (num_rows,):
         raise InputError(
-            f"scale must be one number or one for each anchor, ({num_rows},); got {tuple(scale.shape)}. It is 1 / temperature."
+            f"scale must be one number or one for each anchor, ({num_rows},); got a tensor of shape {tuple(scale.shape)}. "
+            "It multiplies the dot products of an anchor: 1 / temperature."
         )
     return torch.as_tensor(scale, dtype=dtype, device=device).reshape(-1)
 

@@ -16,7 +16,8 @@ from graphcl.kernels import cached_adjacency
 from graphcl.tasks.graph_clusterer import GraphClusterer
 from graphcl.tasks.prepare import prepare, scored_nodes
 from graphcl.tasks.run_config import RunConfig
-from graphcl.training import RunFolder, environment, peak_memory_mb
+from graphcl.tasks.seed_runs import SeedRuns
+from graphcl.training import RunFolder, peak_memory_mb, save_weights
 
 PROTOCOL = "clustering"
 
@@ -35,28 +36,36 @@ def run_clustering(
     folder: RunFolder,
     *,
     progress: bool = False,
+    resumable: bool = True,
+    report: Callable[[ClusteringRun], None] = lambda run: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ClusteringRun:
     """Trains every seed, scores all from the selected epoch, and writes the run folder.
 
-    ``config.yaml`` and ``environment.json`` come first, ``metrics.jsonl`` grows with every epoch, ``embeddings.npy`` and
-    ``clusters.npy`` (of the first seed) and ``metrics.json`` come last: a folder with ``metrics.json`` is a finished run.
+    ``environment.json`` and ``config.yaml`` come first, ``metrics.jsonl`` grows with every epoch, ``checkpoints`` hold what is
+    needed to go on; ``embeddings.npy``, ``clusters.npy`` and ``model.safetensors`` (of the first seed) follow, and
+    ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no longer. The weights are
+    those of the last epoch, whichever epoch was selected.
 
     Args:
         config: The resolved run.
         data: The graph.
-        folder: Where to write.
+        folder: Where to write; one that was reopened is gone on with.
         progress: Whether to show a progress bar.
+        resumable: Whether checkpoints are written.
+        report: Adds files of its own before the run counts as finished.
         say: Told what is being done, line by line.
 
     Raises:
-        InputError: Data or settings that cannot be used.
+        InputError: Data or settings that cannot be used, or others than those the run was started with.
         NonFiniteLossError: Training diverged.
     """
     device = config.training.torch_device()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
+    provenance = getattr(data, "provenance", None)
+    runs = SeedRuns(folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say)
     fitted: list[GraphClusterer] = []
     for seed in config.seeds:
         clusterer = GraphClusterer(
@@ -68,7 +77,8 @@ def run_clustering(
             seed=seed,
             progress=progress,
         )
-        clusterer.fit(data, observers=[_Log(folder, config, data, seed, say)])
+        with runs.watch(seed) as watch:
+            clusterer.fit(data, observers=watch.observers, checkpoint=watch.checkpoint)
         fitted.append(clusterer)
     peak = peak_memory_mb(device)
     first = fitted[0]
@@ -86,14 +96,19 @@ def run_clustering(
         "baselines": anchors,
         "seconds": {
             "training": summarise([{"s": clusterer.seconds_} for clusterer in fitted])["s"],
-            "total": time.perf_counter() - began,
+            "total": time.perf_counter() - began + runs.earlier_seconds,
         },
         "peak_memory_mb": round(peak, 1),
     }
     folder.write_array("embeddings.npy", first.embedding_)
     folder.write_array("clusters.npy", first.labels_)
+    with folder.replacing("model.safetensors") as path:
+        save_weights(first.system_, path)
+    run = ClusteringRun(metrics, first)
+    report(run)
     folder.write_json("metrics.json", metrics)
-    return ClusteringRun(metrics, first)
+    folder.discard_checkpoints()
+    return run
 
 
 def _anchors(data: Data, n_clusters: int, config: RunConfig) -> dict[str, Any]:
@@ -120,35 +135,3 @@ def _protocol(config: RunConfig, fitted: list[GraphClusterer], first: GraphClust
         "epochs": [clusterer.epoch_ for clusterer in fitted],
         "label_free_epochs": [clusterer.label_free_epoch_ for clusterer in fitted],
     }
-
-
-class _Log:
-    """Writes a line per epoch; the first line of the first seed is preceded by what decided the run."""
-
-    def __init__(self, folder: RunFolder, config: RunConfig, data: Data, seed: int, say: Callable[[str], None]) -> None:
-        self.folder, self.config, self.data, self.seed, self.say = folder, config, data, seed, say
-
-    def on_fit_start(self) -> None:
-        """Says what is trained on, now that nothing was found wrong with it."""
-        provenance = getattr(self.data, "provenance", None)
-        if provenance is not None and self.seed == self.config.seeds[0]:
-            self.say(provenance.summary())
-
-    def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
-        if self.folder.make():
-            self._open()
-        self.folder.append("metrics.jsonl", {"seed": self.seed, "epoch": epoch, **terms})
-
-    def _open(self) -> None:
-        provenance = getattr(self.data, "provenance", None)
-        self.folder.write_yaml("config.yaml", self.config.as_dict())
-        self.folder.write_json(
-            "environment.json",
-            {
-                **environment(self.config.training.torch_device()),
-                "seeds": list(self.config.seeds),
-                "data": None
-                if provenance is None
-                else {"name": provenance.name, "sha256": provenance.sha256, "counts": dict(provenance.counts)},
-            },
-        )

@@ -20,12 +20,14 @@ from graphcl.evaluation.selection import Prediction, Rule, Selection
 from graphcl.models import SystemEntry, find_system
 from graphcl.tasks.prepare import check_graph, prepare, scored_nodes
 from graphcl.training import (
+    Checkpoint,
     ClusteringSystem,
     EpochProgress,
     NonFiniteLossError,
     Observer,
     Trainer,
     TrainingConfig,
+    check_memory,
     deterministic,
     seed_everything,
 )
@@ -82,13 +84,16 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.progress = progress
 
-    def fit(self, data: Data, y: None = None, *, observers: Sequence[Observer] = ()) -> GraphClusterer:
+    def fit(
+        self, data: Data, y: None = None, *, observers: Sequence[Observer] = (), checkpoint: Checkpoint | None = None
+    ) -> GraphClusterer:
         """Trains on the graph.
 
         Args:
             data: Features ``x`` (dense or CSR; positional ones are made where there are none) and ``edge_index``. Not changed.
             y: Not used; scikit-learn's signature has it.
             observers: Told of every epoch besides our own, a log for example.
+            checkpoint: Where the training is kept, and taken up again; nowhere when ``None``.
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
@@ -103,10 +108,12 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         seed_everything(self.seed)
         with deterministic(config.deterministic):
             system = _build(entry, graph.x.shape[1], self.n_clusters_, dict(self.params or {})).to(device)
+            if config.preflight:
+                check_memory(system, graph, device)
             watch = _Watch(system, graph, selection)
             bar = EpochProgress(config.epochs, f"{self.method}, seed {self.seed}") if self.progress else None
             watchers: list[Observer] = [watch, *observers, *([bar] if bar else [])]
-            trainer = Trainer(config, watchers)
+            trainer = Trainer(config, watchers, checkpoint)
             with bar or nullcontext():
                 state = trainer.fit(system, graph)
             if selection.chosen is None:  # the run ended before the system had clusters
@@ -195,6 +202,12 @@ class _Watch:
         if self.selection.changed is not None:
             terms["changed"] = self.selection.changed
         return stop
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return self.selection.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.selection.load_state_dict(state_dict)
 
 
 def _build(entry: SystemEntry, in_features: int, n_clusters: int, params: Mapping[str, Any]) -> Any:

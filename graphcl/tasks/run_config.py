@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
+import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from graphcl.errors import InputError, unknown_name
@@ -104,6 +106,27 @@ def resolve(
         model=_validate(TypeAdapter(schema), model, "model").model_dump(),
         training=_validate(TypeAdapter(TrainingConfig), loop, "training"),
     )
+
+
+def read_config(path: Path) -> RunConfig:
+    """The run that a ``config.yaml`` was written for.
+
+    Raises:
+        InputError: A file that cannot be read, was changed into something that cannot be run, or that another version wrote.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): the run cannot go on") from error
+    config: RunConfig = _validate(TypeAdapter(RunConfig), content, path.name)
+    schema = _model_schema(find_system(config.system))
+    model = _validate(TypeAdapter(schema), config.model, "model").model_dump()
+    config = replace(config, model=model)
+    written = config.as_dict()
+    if written != content:
+        names = sorted(name for name in {*written, *content} if written.get(name) != content.get(name))
+        raise InputError(f"{path} was changed or written by another version, in {', '.join(names)}: the run cannot go on")
+    return config
 
 
 def _parse(setting: str, keys: Mapping[str, list[str]]) -> tuple[str, str, str]:

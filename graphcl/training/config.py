@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
 from graphcl.errors import InputError
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,16 @@ class TrainingConfig:
         weight_decay: Adam's L2 penalty, ``>= 0``.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"`` or a torch device.
         deterministic: Whether the same seed must give the same bits.
+        clip_norm: Longest gradient (of all parameters together, Euclidean) that a step takes as it is, ``> 0``; longer ones
+            are shortened to it. None are when ``None``.
+        accumulate: Calls of ``training_step`` whose gradients are averaged into one optimiser step, ``>= 1``. Each call draws
+            its own views, so that the step sees less of their noise; an epoch is still one step. What a system does on each
+            call, moving a queue on for example, it does that many times.
+        precision: ``"fp32"``; ``"bf16"`` or ``"fp16"`` run ``training_step`` under autocast (matrix products in half precision,
+            weights and losses in fp32). ``"fp16"`` scales the loss and needs CUDA.
+        checkpoint_seconds: Time between two checkpoints, ``>= 0``; 0 writes one after every epoch.
+        tensorboard: Whether the terms go to TensorBoard as well.
+        preflight: Whether a run that would not fit into memory is refused before it starts.
 
     Raises:
         InputError: A value out of range, or a device that is not there.
@@ -30,6 +43,12 @@ class TrainingConfig:
     weight_decay: float = 0.0
     device: str = "auto"
     deterministic: bool = True
+    clip_norm: float | None = None
+    accumulate: int = 1
+    precision: Precision = "fp32"
+    checkpoint_seconds: float = 60.0
+    tensorboard: bool = False
+    preflight: bool = True
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -38,9 +57,23 @@ class TrainingConfig:
             raise InputError(f"lr must be > 0; got {self.lr}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise InputError(f"weight_decay must be >= 0; got {self.weight_decay}")
+        if self.clip_norm is not None and not (math.isfinite(self.clip_norm) and self.clip_norm > 0):
+            raise InputError(f"clip_norm must be > 0, or left out; got {self.clip_norm}")
+        if self.accumulate < 1:
+            raise InputError(f"accumulate must be >= 1; got {self.accumulate}")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"precision must be one of {', '.join(get_args(Precision))}; got '{self.precision}'")
+        if not (math.isfinite(self.checkpoint_seconds) and self.checkpoint_seconds >= 0):
+            raise InputError(f"checkpoint_seconds must be >= 0; got {self.checkpoint_seconds}")
 
     def torch_device(self) -> torch.device:
-        """The device that ``device`` names on this machine."""
+        """The device that ``device`` names on this machine, and on which ``precision`` can be had."""
+        device = self._named_device()
+        if self.precision == "fp16" and device.type != "cuda":
+            raise InputError(f"precision fp16 needs a CUDA device, and this run is on {device.type}; use bf16 or fp32")
+        return device
+
+    def _named_device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:

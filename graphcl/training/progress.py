@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -31,6 +32,7 @@ class EpochProgress:
             self._task = self._bar.add_task(label, total=epochs, rate="", loss="")
         self._began = self._said = time.monotonic()
         self._unsaid = ""
+        self._before = 0
 
     def __enter__(self) -> EpochProgress:
         return self
@@ -41,16 +43,18 @@ class EpochProgress:
         elif error is None and self._unsaid:  # stopped early: the last line that was written is old
             self._say(self._unsaid)
 
-    def on_fit_start(self) -> None:
-        """Shows the bar; the clock starts."""
+    def on_fit_start(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Shows the bar; the clock starts, and epochs of an earlier sitting do not count for the rate."""
+        self._before = len(history)
         if self._bar is not None:
+            self._bar.update(self._task, completed=self._before)
             self._bar.start()
         self._began = self._said = time.monotonic()
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:
         """Moves the bar, or writes a line if the last one is old enough."""
         done, now = epoch + 1, time.monotonic()
-        rate = done / max(now - self._began, 1e-9)
+        rate = (done - self._before) / max(now - self._began, 1e-9)
         loss = f"loss {terms['loss']:.4f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=f"{rate:.1f} epochs/s", loss=loss)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,23 +19,33 @@ import yaml
 from graphcl.errors import InputError
 
 MARKERS = ("config.yaml", "metrics.json", "metrics.jsonl")
+CHECKPOINTS = "checkpoints"
+UNFINISHED = ".writing-"  # begins the name of a file that is not whole yet
 
 
 class RunFolder:
     """A run's files. Whole files are written beside their place and moved into it; ``metrics.jsonl`` grows by whole lines.
 
     Args:
-        path: The folder, made on first use.
+        path: The folder, made on first use; `reopen` goes on in the folder of a run that was killed.
+
+    Attributes:
+        reopened: Whether there was a run in it that goes on.
 
     Raises:
-        InputError: The path is a file, or holds a run already.
+        InputError: The path is a file, or holds a run already, finished or not.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._made = self._numbered = False
+        self.reopened = self._made = self._numbered = False
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {self.path} is a file; name a folder")
+        if _can_go_on(self.path):
+            raise InputError(
+                f"{self.path} holds an unfinished run: continue it with graphcl run --resume {self.path}, "
+                "or name another folder with --out"
+            )
         if any((self.path / name).exists() for name in MARKERS):
             raise InputError(f"{self.path} holds a run already; name another folder with --out, or remove it")
         nearest = _nearest_existing(self.path)
@@ -52,6 +63,34 @@ class RunFolder:
         folder = cls(path)
         folder._numbered = True
         return folder
+
+    @classmethod
+    def reopen(cls, path: str | Path) -> RunFolder:
+        """The folder of a run that was killed, to go on in; files that were not whole yet are removed.
+
+        Raises:
+            InputError: There is no such folder, or none of a run that can go on.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"--resume {path}: there is no such folder")
+        if not _can_go_on(path):
+            raise InputError(
+                f"--resume {path}: there is no run that could go on, for want of config.yaml or {CHECKPOINTS}/; "
+                "start it again, with --out and another folder"
+            )
+        if not os.access(path, os.W_OK):
+            raise _unwritable(path)
+        for leftover in (*path.glob(f"{UNFINISHED}*"), *(path / CHECKPOINTS).glob(f"{UNFINISHED}*")):
+            leftover.unlink()
+        folder = cls.__new__(cls)
+        folder.path, folder.reopened, folder._made, folder._numbered = path, True, True, False
+        return folder
+
+    @staticmethod
+    def finished(path: str | Path) -> bool:
+        """Whether a folder holds a run that is over."""
+        return (Path(path) / "metrics.json").exists()
 
     def make(self) -> bool:
         """Makes the folder, which nothing has done before the first write; ``True`` if it was this call.
@@ -91,30 +130,66 @@ class RunFolder:
         """Writes a file by a function that fills an open binary file."""
         with self.replacing(name) as temporary, temporary.open("wb") as file:
             put(file)
-            file.flush()
-            os.fsync(file.fileno())
         return self.path / name
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """A path to write to, which takes the place of ``name`` when the block ends well and vanishes when it does not."""
         self.make()
-        handle, text = tempfile.mkstemp(dir=self.path, prefix=".", suffix=Path(name).suffix)
-        os.close(handle)
-        temporary = Path(text)
-        try:
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as temporary:
             yield temporary
-            temporary.chmod(0o644)
-            temporary.replace(self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def write_lines(self, name: str, lines: Iterable[Mapping[str, Any]]) -> Path:
+        """Writes JSON lines, as ``append`` would have one by one, in the place of what is there."""
+        text = "".join(map(_line, lines))
+        return self.write(name, lambda file: file.write(text.encode()))
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
         """Adds one JSON line; what is not finite is written as null."""
         self.make()
-        clean = {key: _finite(value) for key, value in line.items()}
         with (self.path / name).open("a") as file:
-            file.write(json.dumps(clean, allow_nan=False) + "\n")
+            file.write(_line(line))
+
+    def discard_checkpoints(self) -> None:
+        """Removes what only an unfinished run needs."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write to; it takes the target's place, flushed to disk, when the block ends well.
+
+    Whenever the process or the machine dies, ``target`` is what it was before or what it should become.
+    """
+    handle, text = tempfile.mkstemp(dir=target.parent, prefix=UNFINISHED, suffix=target.suffix)
+    os.close(handle)
+    temporary = Path(text)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)  # the folder's own entry
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _can_go_on(path: Path) -> bool:
+    return (path / "config.yaml").exists() and (path / CHECKPOINTS).is_dir() and not RunFolder.finished(path)
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return json.dumps({key: _finite(value) for key, value in content.items()}, allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -22,6 +22,14 @@ class System(Protocol):
 
     def eval(self) -> object:
         """Evaluation mode, as `torch.nn.Module` has it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything it has to remember from step to step, as `torch.nn.Module` has it."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
+        """Takes back what ``state_dict`` gave, as `torch.nn.Module` has it."""
         ...
 
     def training_step(self, batch: Data) -> dict[str, Tensor]:
@@ -43,7 +51,7 @@ class HasFitEnd(Protocol):
     """A system that finishes something after the last epoch."""
 
     def on_fit_end(self, data: Data) -> None:
-        """Called once, after the last epoch."""
+        """Called once, after the last epoch, in evaluation mode."""
         ...
 
 
@@ -61,4 +69,23 @@ class ClusteringSystem(System, Protocol):
 
     def assign(self, z: Tensor) -> Tensor | None:
         """Soft assignment of embeddings, without gradients."""
+        ...
+
+
+@runtime_checkable
+class HasMemoryEstimate(Protocol):
+    """A system that knows what memory its training will take, so that a run that cannot fit is not started."""
+
+    def memory_estimate(self, num_nodes: int, num_edges: int, num_values: int) -> int:
+        """Bytes at the peak, besides the graph itself.
+
+        Args:
+            num_nodes: ``N``.
+            num_edges: ``E``, both directions.
+            num_values: Feature values that are stored: ``N * F`` where they are dense.
+        """
+        ...
+
+    def memory_remedy(self, num_nodes: int, num_edges: int, num_values: int, available: int) -> str | None:
+        """A setting, as ``--set`` takes it, under which training fits into that many bytes; ``None`` if none does."""
         ...

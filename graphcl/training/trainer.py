@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
+from graphcl.training.checkpoint import Checkpoint
 from graphcl.training.config import TrainingConfig
 from graphcl.training.system import HasEpochStart, HasFitEnd, System
+from graphcl.training.train_state import TrainState
 
 REMEDY = "try a smaller lr or a larger temperature, and check the features for extreme values"
 
@@ -34,62 +37,114 @@ class Observer(Protocol):
 class HasFitStart(Protocol):
     """An observer that does something once everything was accepted, before the first epoch."""
 
-    def on_fit_start(self) -> None:
-        """Called once, before the first epoch, in the order of the observers."""
+    def on_fit_start(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Called once, in the order of the observers, with the epochs that a run which goes on has behind it."""
         ...
-
-
-@dataclass
-class TrainState:
-    """Where a run stands: what a checkpoint has to hold, besides the system, so that the loop can go on from there."""
-
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 class Trainer:
     """Trains a system on one graph, full batch.
 
+    An epoch is one optimiser step: ``accumulate`` calls of ``training_step`` whose gradients are averaged, shortened to
+    ``clip_norm``. Terms are logged as means over these calls.
+
     Args:
         config: Epochs, learning rate, device, determinism.
         observers: Told of every epoch, in this order. Their time is not counted as training time.
+        checkpoint: Where the run is kept, and taken up again; nowhere when ``None``.
     """
 
-    def __init__(self, config: TrainingConfig, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, config: TrainingConfig, observers: Sequence[Observer] = (), checkpoint: Checkpoint | None = None
+    ) -> None:
         self.config = config
         self.observers = tuple(observers)
+        self.checkpoint = checkpoint
 
     def start(self, system: System) -> TrainState:
         """The state of a run before its first epoch."""
         config = self.config
-        return TrainState(torch.optim.Adam(system.parameters(), lr=config.lr, weight_decay=config.weight_decay))
+        optimizer = torch.optim.Adam(system.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        return TrainState(optimizer, torch.amp.GradScaler("cuda") if config.precision == "fp16" else None)
 
     def fit(self, system: System, data: Data, state: TrainState | None = None) -> TrainState:
         """Trains from ``state`` (from scratch when ``None``) to the last epoch, or until an observer says stop.
 
+        The system is left in evaluation mode.
+
         Args:
             system: On the data's device.
             data: The graph.
-            state: As ``start`` makes it.
+            state: As ``start`` makes it; a checkpoint is stronger.
 
         Raises:
             NonFiniteLossError: A term is not finite; the weights are those before the bad step.
+            InputError: A checkpoint that does not belong here.
         """
         state = self.start(system) if state is None else state
+        if self.checkpoint is not None:
+            self.checkpoint.restore(system, state, self.observers)
         for observer in self.observers:
             if isinstance(observer, HasFitStart):
-                observer.on_fit_start()
-        while state.epoch < self.config.epochs:
+                observer.on_fit_start(state.history)
+        while state.epoch < self.config.epochs and not state.stopped:
             began = time.perf_counter()
             terms = self._epoch(system, data, state)
             state.seconds += time.perf_counter() - began
             answers = [observer.on_epoch_end(state.epoch, terms) for observer in self.observers]
             state.history.append({"epoch": state.epoch, **terms})
             state.epoch += 1
-            if any(answers):
-                break
+            state.stopped, state.ended = any(answers), False
+            if self.checkpoint is not None:
+                self.checkpoint.after_epoch(system, state, self.observers)
+        system.eval()
+        if not state.ended:
+            self._end(system, data, state)
+        return state
+
+    def _epoch(self, system: System, data: Data, state: TrainState) -> dict[str, float]:
+        system.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for call in range(self.config.accumulate):
+            terms = self._step(system, data, state.epoch, first=call == 0)
+            for name, value in _finite_values(state.epoch, terms).items():
+                sums[name] = sums.get(name, 0.0) + value
+            loss = terms["loss"] / self.config.accumulate
+            torch.autograd.backward(loss if state.scaler is None else state.scaler.scale(loss))
+        self._move(state)
+        return {name: value / self.config.accumulate for name, value in sums.items()}
+
+    def _step(self, system: System, data: Data, epoch: int, *, first: bool) -> dict[str, Tensor]:
+        try:
+            if first and isinstance(system, HasEpochStart):
+                system.on_epoch_start(epoch, data)
+            with self._autocast(system):
+                return system.training_step(data)
+        except InputError as error:
+            if epoch == 0:
+                raise
+            raise _astray(epoch, error) from error
+
+    def _autocast(self, system: System) -> AbstractContextManager[object]:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float16
+        return torch.autocast(next(system.parameters()).device.type, dtype=dtype)
+
+    def _move(self, state: TrainState) -> None:
+        if self.config.clip_norm is not None:
+            if state.scaler is not None:
+                state.scaler.unscale_(state.optimizer)
+            parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+        if state.scaler is None:
+            state.optimizer.step()
+        else:  # leaves out a step whose gradients overflowed, and lowers the scale
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+
+    def _end(self, system: System, data: Data, state: TrainState) -> None:
         if isinstance(system, HasFitEnd):
             began = time.perf_counter()
             try:
@@ -97,26 +152,17 @@ class Trainer:
             except InputError as error:
                 raise _astray(state.epoch - 1, error) from error
             state.seconds += time.perf_counter() - began
-        return state
+        state.ended = True
+        if self.checkpoint is not None:
+            self.checkpoint.after_end(system, state, self.observers)
 
-    def _epoch(self, system: System, data: Data, state: TrainState) -> dict[str, float]:
-        system.train()
-        try:
-            if isinstance(system, HasEpochStart):
-                system.on_epoch_start(state.epoch, data)
-            terms = system.training_step(data)
-        except InputError as error:
-            if state.epoch == 0:
-                raise
-            raise _astray(state.epoch, error) from error
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        bad = sorted((name for name, value in values.items() if not math.isfinite(value)), key=lambda name: name == "loss")
-        if bad:  # the parts before the sum: they say where it went wrong
-            raise NonFiniteLossError(f"epoch {state.epoch}: the term '{bad[0]}' is {values[bad[0]]}; {REMEDY}")
-        state.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(terms["loss"])
-        state.optimizer.step()
-        return values
+
+def _finite_values(epoch: int, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    bad = sorted((name for name, value in values.items() if not math.isfinite(value)), key=lambda name: name == "loss")
+    if bad:  # the parts before the sum: they say where it went wrong
+        raise NonFiniteLossError(f"epoch {epoch}: the term '{bad[0]}' is {values[bad[0]]}; {REMEDY}")
+    return values
 
 
 def _astray(epoch: int, error: InputError) -> NonFiniteLossError:

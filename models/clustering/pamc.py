@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphcl.errors import InputError
-from graphcl.evaluation.kmeans import kmeans
-from graphcl.kernels import Adjacency, cached_adjacency
-from graphcl.losses import NeighborContrast, PairLoss, check_temperature, self_training, student_t, unit_rows
+from graphcl.errors import InputError, unknown_name
+from graphcl.losses import self_training, student_t, unit_rows
+from graphcl.models.clustering.cluster_contrast import ClusterContrast, Proxy
+from graphcl.models.clustering.initial import Initial, place_centres
 from graphcl.models.encoders import PropagatedMLP
-from graphcl.negatives import MetaNode, Negatives
+from graphcl.models.encoders.autoencoder import AutoEncoder
+
+Start = Literal["propagated", "autoencoder"]
 
 
 class PamC(nn.Module):
     """Neighbours attract, meta-nodes repel, and the clusters sharpen themselves.
 
-    A warm-up contrasts every node with its neighbours against all other nodes, exactly. Then k-means on the embedding
-    gives the centres, and from there each step takes every node's cluster from its Student-t assignment, lets the clusters
-    stand for the negatives (`MetaNode`, linear in the number of nodes) and pulls the assignment towards its target
+    Two starts. ``"propagated"``: a perceptron on propagated features, of unit embeddings, trained from scratch. A warm-up
+    contrasts every node with its neighbours against all other nodes, exactly; then k-means on the embedding gives the
+    centres. ``"autoencoder"``, as published: the encoder of an auto-encoder of the bare features, which the first epoch
+    pre-trains; k-means follows at once. From there each step takes every node's cluster from its Student-t assignment, lets
+    the clusters stand for the negatives (linear in the number of nodes) and pulls the assignment towards its target
     distribution. A cluster that loses its last member stops repelling and may win members back through its centre.
+    `ClusterContrast` has the contrast of both, plain for the former and filled for the latter.
 
     Kulatilleke, Portmann and Chandra, 2022, https://arxiv.org/abs/2209.14067. Differs from the official code, besides what
-    `MetaNode` and `NeighborContrast` say: the encoder is a perceptron on propagated features trained from scratch, where
-    the paper starts from SDCN's auto-encoder; the temperature divides (the paper's inverse temperature is one over ours);
-    no label is looked at.
+    `MetaNode`, `NeighborContrast` and `PamCLoss` say: the propagated start; pre-training has the run's seed, where all runs
+    there share SDCN's one file of weights; the temperature divides (the paper's inverse temperature is one over ours); no
+    label is looked at.
 
     Args:
         in_features: Width ``F`` of the features.
         n_clusters: Number of clusters ``K``, at least 2.
-        hidden: Width of the encoder's hidden layer.
-        width: Width ``D`` of the embedding.
-        hops: Hops over which features are propagated before the first layer.
+        start: ``"propagated"`` or ``"autoencoder"``.
+        proxy: What stands for the negatives, ``"node"``, ``"cluster"``, ``"pamc"``, ``"hybrid"`` or ``"exact"``; ``"node"``
+            when ``None``, as published, ``"pamc"``, with the auto-encoder.
+        soft: Whether clusters are weighted by the assignments, which ``"node"`` takes, ``"cluster"`` with the auto-encoder.
+        hidden: Width ``H`` of the first hidden layer; 256 when ``None``. The auto-encoder is ``F - H - H - 4 H - D``, 500.
+        width: Width ``D`` of the embedding; 64 when ``None``, 10 with the auto-encoder.
+        hops: Hops over which features are propagated before the first layer; the auto-encoder takes them as they are.
         order: Positives reach ``1 .. order`` hops, each hop with the same weight.
-        warmup: Epochs of exact contrast before the clusters take over.
+        warmup: Epochs of exact contrast before the clusters take over; the auto-encoder has its pre-training instead.
         temperature: Divides the cosine similarity.
         contrast: Weight of the contrastive term once the clusters have taken over.
         self_training: Weight of the self-training term.
         n_init: Starts of the k-means that gives the centres.
+        pretrain_epochs: Epochs of pre-training of the auto-encoder.
+        max_fill: Most positives of a node with the auto-encoder; those of largest weight stay.
+        tolerance: Error of a log-partition that ``"hybrid"`` may leave.
 
     Shapes:
         training_step: ``Data(x=(N, F), edge_index=(2, E))`` to a dict whose ``"loss"`` is a scalar.
-        embed: the same to ``(N, D)``, unit rows; assign: ``(N, D)`` to ``(N, K)``, rows that sum to 1.
+        embed: the same to ``(N, D)``, unit rows if propagated; assign: ``(N, D)`` to ``(N, K)``, rows that sum to 1.
 
     Raises:
         InputError: A hyper-parameter out of range.
@@ -55,8 +67,11 @@ class PamC(nn.Module):
         in_features: int,
         n_clusters: int,
         *,
-        hidden: int = 256,
-        width: int = 64,
+        start: Start = "propagated",
+        proxy: Proxy | None = None,
+        soft: bool = False,
+        hidden: int | None = None,
+        width: int | None = None,
         hops: int = 2,
         order: int = 1,
         warmup: int = 50,
@@ -64,6 +79,9 @@ class PamC(nn.Module):
         contrast: float = 1.0,
         self_training: float = 5.0,
         n_init: int = 20,
+        pretrain_epochs: int = 30,
+        max_fill: int = 1024,
+        tolerance: float = 0.01,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -73,19 +91,43 @@ class PamC(nn.Module):
             ("contrast", contrast, 0),
             ("self_training", self_training, 0),
             ("n_init", n_init, 1),
+            ("pretrain_epochs", pretrain_epochs, 0),
+            ("max_fill", max_fill, 1),
+            ("tolerance", tolerance, 0),
         ):
             if not value >= least:
                 raise InputError(f"{name} must be >= {least}; got {value}")
-        self.temperature = check_temperature(temperature)
-        self.n_clusters, self.order, self.warmup, self.n_init = n_clusters, order, warmup, n_init
+        if start not in get_args(Start):
+            raise unknown_name("start", start, get_args(Start))
+        pretrained = start == "autoencoder"
+        self.n_clusters, self.n_init, self.pretrain_epochs = n_clusters, n_init, pretrain_epochs
+        self.warmup = 0 if pretrained else warmup
         self.contrast, self.self_training = contrast, self_training
-        self.encoder = PropagatedMLP(in_features, width, hidden=hidden, hops=hops)
+        self.in_features = in_features
+        self.hidden = hidden = (500 if pretrained else 256) if hidden is None else hidden
+        width = (10 if pretrained else 64) if width is None else width
+        self.encoder: AutoEncoder | PropagatedMLP = (
+            AutoEncoder(in_features, width, hidden=hidden, decoder=False)
+            if pretrained
+            else PropagatedMLP(in_features, width, hidden=hidden, hops=hops)
+        )
+        self.objective = ClusterContrast(
+            n_clusters,
+            temperature=temperature,
+            proxy=proxy or ("pamc" if pretrained else "node"),
+            soft=soft,
+            order=order,
+            filled=pretrained,
+            max_fill=max_fill,
+            tolerance=tolerance,
+        )
         self.centres = nn.Parameter(torch.zeros(n_clusters, width))
+        self.initial: Initial | None = None
         self.clustered: Tensor
         self.register_buffer("clustered", torch.tensor(False))
 
     def on_epoch_start(self, epoch: int, data: Data) -> None:
-        """Places the centres when the warm-up ends."""
+        """Places the centres when the warm-up ends, or the auto-encoder is pre-trained."""
         if epoch >= self.warmup and not self.clustered:
             self.place_centres(data)
 
@@ -96,43 +138,66 @@ class PamC(nn.Module):
 
     def training_step(self, data: Data) -> dict[str, Tensor]:
         """One full-batch step: the terms by name."""
-        u = self._unit(data)
-        positives = _positives(data)
+        z = self._embed(data)
         if not self.clustered:
-            loss = self._contrast(None)(u, u, positives=positives, order=self.order)
+            loss = self.objective(z, data, None)
             return {"loss": loss, "contrast": loss.detach()}
-        q = student_t(u, self.centres)
-        negatives = MetaNode(q.detach().argmax(1), self.n_clusters)
-        contrast = self._contrast(negatives)(u, u, positives=positives, order=self.order)
+        q = student_t(z, self.centres)
+        contrast = self.objective(z, data, q)
         sharpen = self_training(q)
         loss = self.contrast * contrast + self.self_training * sharpen
-        return {"loss": loss, "contrast": contrast.detach(), "self_training": sharpen.detach()}
+        terms = {"loss": loss, "contrast": contrast.detach(), "self_training": sharpen.detach()}
+        return {**terms, **self.objective.dropped(data)}
 
     @torch.no_grad()
     def embed(self, data: Data) -> Tensor:
-        """Unit embeddings of all nodes."""
-        return self._unit(data)
+        """Embeddings of all nodes, of length 1 if propagated."""
+        return self._embed(data)
 
     @torch.no_grad()
     def assign(self, z: Tensor) -> Tensor | None:
         """Soft assignment of embeddings; ``None`` while there are no clusters yet."""
         return student_t(z, self.centres) if self.clustered else None
 
+    def memory_estimate(self, num_nodes: int, num_edges: int, num_values: int) -> int:
+        """Bytes that training takes at its peak besides the graph: fitted to runs on a CPU, and good to a factor of 2.
+
+        Args:
+            num_nodes: ``N``.
+            num_edges: ``E``, both directions.
+            num_values: Feature values that are stored: ``N * F`` where they are dense.
+        """
+        return self._memory(num_nodes, num_edges, num_values, self.hidden)
+
+    def memory_remedy(self, num_nodes: int, num_edges: int, num_values: int, available: int) -> str | None:
+        """The widest hidden layer, a power of two from 16 on, with which training fits into ``available`` bytes."""
+        for hidden in (2**power for power in range(self.hidden.bit_length(), 3, -1)):
+            fits = self._memory(num_nodes, num_edges, num_values, hidden) <= available
+            if hidden < self.hidden and fits:
+                return f"model.hidden={hidden}"
+        return None
+
     @torch.no_grad()
     def place_centres(self, data: Data) -> None:
-        """k-means on the current embedding; its seed is drawn from torch's generator, so the run's seed decides it."""
-        seed = int(torch.randint(2**31 - 1, ()))
-        found = kmeans(self._unit(data).cpu().numpy(), self.n_clusters, seed=seed, n_init=self.n_init)
-        self.centres.copy_(torch.from_numpy(found.centres))
+        """k-means on the current embedding, pre-trained first where it is to be."""
+        seconds = 0.0
+        if isinstance(self.encoder, AutoEncoder):
+            seconds = self.encoder.pretrain(data.x, epochs=self.pretrain_epochs)
+        self.initial = place_centres(self.centres, self._embed(data), n_init=self.n_init, seconds=seconds)
         self.clustered.fill_(True)
 
-    def _unit(self, data: Data) -> Tensor:
+    def _embed(self, data: Data) -> Tensor:
+        if isinstance(self.encoder, AutoEncoder):
+            z: Tensor = self.encoder(data.x)
+            return z
         return unit_rows(self.encoder(data.x, data.edge_index, data.edge_weight if "edge_weight" in data else None))
 
-    def _contrast(self, negatives: Negatives | None) -> PairLoss:
-        return NeighborContrast(self.temperature, negatives=negatives, similarity="dot")
-
-
-def _positives(data: Any) -> Adjacency:
-    weight = data.edge_weight if "edge_weight" in data else None
-    return cached_adjacency(data.edge_index, data.num_nodes, edge_weight=weight, normalize="row", self_loops=False)
+    def _memory(self, nodes: int, edges: int, values: int, hidden: int) -> int:
+        dense = values == nodes * self.in_features
+        row = 12 * hidden + 40 * self.centres.shape[1] + 32 * self.n_clusters
+        order = self.objective.order
+        if isinstance(self.encoder, PropagatedMLP):
+            return 2**26 + nodes * row + edges * (56 + 20 * (order - 1)) + values * (10 if dense else 30)
+        fill = min(self.objective.max_fill or nodes, nodes, (edges / max(nodes, 1) + 1) ** order)
+        weights = 40 * hidden * (self.in_features + 5 * hidden)
+        return 2**26 + nodes * (6 * row + int(48 * fill)) + weights + 4 * nodes * self.in_features + 56 * edges

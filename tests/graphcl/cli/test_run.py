@@ -9,7 +9,7 @@ import yaml
 FILES = sorted(
     [
         "clusters.npy", "config.yaml", "embedding.png", "embeddings.npy", "environment.json", "loss.png", "metrics.json",
-        "metrics.jsonl", "results.md",
+        "metrics.jsonl", "model.safetensors", "results.md",
     ]
 )  # fmt: skip
 QUICK = ["--epochs", "3", "--seeds", "1", "--device", "cpu", "--set", "warmup=2", "--set", "hidden=8", "--set", "n_init=2"]
@@ -132,3 +132,77 @@ def test_a_data_set_in_the_place_of_the_system_is_recognised(cli):
     answer = cli("run", "digits")
     assert answer.code == 2
     assert answer.err == "error: 'digits' is a data set, and the system comes first; try: graphcl run pamc digits\n"
+
+
+def unfinished(cli, monkeypatch, *arguments):
+    """A run that was stopped after its second epoch."""
+    from graphcl.training import Checkpoint
+
+    plain = Checkpoint.after_epoch
+
+    def dies(self, system, state, observers):
+        plain(self, system, state, observers)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    assert cli("run", "pamc", *arguments, *QUICK, "--set", "checkpoint_seconds=0", "--out", "r").code == 130
+    monkeypatch.setattr(Checkpoint, "after_epoch", plain)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["pamc"], ["pamc", "karate"], ["--k", "3"], ["--set", "lr=1"], ["--seeds", "1"], ["--epochs", "3"], ["--out", "s"],
+        ["--selection", "last"], ["--device", "cpu"], ["--print-config"],
+    ],
+)  # fmt: skip
+def test_going_on_takes_no_other_wishes(cli, more):
+    answer = cli("run", *more, "--resume", "r")
+    assert "--resume DIR goes on with the run as it was started: only --data ROOT may stand beside it" in answer.complaint
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "--resume r: there is no such folder"),
+        (["r/notes.txt"], "--resume r: there is no run that could go on, for want of config.yaml or checkpoints/"),
+        (["r/config.yaml"], "there is no run that could go on"),
+        (["r/config.yaml", "r/checkpoints/x"], "r/environment.json is missing or damaged"),
+    ],
+)
+def test_a_folder_without_a_run_to_go_on_with_is_one_line(cli, tmp_path, monkeypatch, files, words):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    if len(files) == 2:
+        assert cli("run", "pamc", "karate", *QUICK, "--out", "whole").code == 0
+        (tmp_path / "r" / "config.yaml").write_bytes((tmp_path / "whole" / "config.yaml").read_bytes())
+    answer = cli("run", "--resume", "r")
+    assert words in answer.complaint
+
+
+def test_a_run_on_data_from_a_root_goes_on_with_the_root_and_refuses_data_that_changed(cli, tmp_path, monkeypatch):
+    folder = tmp_path / "root" / "citation" / "mine"
+    folder.mkdir(parents=True)
+    ring = np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+
+    def write(labels):
+        np.savez(folder / "data.npz", edge_index=ring, x=np.eye(6, dtype=np.float32), y=labels)
+
+    write(np.arange(6) // 3)
+    unfinished(cli, monkeypatch, "mine", "--data", tmp_path / "root")
+    assert "unknown data set 'citation/mine'" in cli("run", "--resume", "r").complaint
+    write(np.arange(6) % 2)
+    assert "was started on data with checksum" in cli("run", "--resume", "r", "--data", tmp_path / "root").complaint
+    write(np.arange(6) // 3)
+    answer = cli("run", "--resume", "r", "--data", tmp_path / "root")
+    assert answer.code == 0, answer.err
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["dataset"] == "citation/mine"
+
+
+def test_a_configuration_that_was_changed_after_a_checkpoint_is_refused(cli, tmp_path, monkeypatch):
+    unfinished(cli, monkeypatch, "karate")
+    path = tmp_path / "r" / "config.yaml"
+    path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.5"))
+    assert "is of another configuration: it says" in cli("run", "--resume", "r").complaint.splitlines()[-1]

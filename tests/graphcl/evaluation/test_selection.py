@@ -129,3 +129,17 @@ def test_an_unknown_rule_is_answered_with_the_known_ones(rule):
 def test_oracle_without_labels_is_refused():
     with pytest.raises(InputError, match="oracle selection needs labels, and this data has none: use last or label_free"):
         Selection("oracle")
+
+
+@pytest.mark.parametrize("rule", ["last", "label_free", "oracle"])
+@pytest.mark.parametrize("cut", range(0, 16, 3))
+def test_a_selection_that_went_through_its_state_chooses_as_one_that_never_stopped(rule, cut):
+    sequence = [POOR, GOOD, FAIR, *[FAIR] * 13]
+    whole, first, second = (Selection(rule, Y) for _ in range(3))
+    want = [whole.observe(epoch, says(labels)) for epoch, labels in enumerate(sequence)]
+    got = [first.observe(epoch, says(labels)) for epoch, labels in enumerate(sequence[:cut])]
+    second.load_state_dict(first.state_dict())
+    got += [second.observe(epoch, says(labels)) for epoch, labels in enumerate(sequence[cut:], cut)]
+    assert got == want
+    assert (second.epoch, second.label_free_epoch, second.changed) == (whole.epoch, whole.label_free_epoch, whole.changed)
+    assert np.array_equal(second.chosen.labels, whole.chosen.labels)

@@ -12,10 +12,13 @@ from graphcl import datasets
 from graphcl.errors import InputError
 from graphcl.evaluation import METRICS, clustering_scores
 from graphcl.evaluation.selection import STAMP
+from graphcl.models.clustering import PamC
 from graphcl.tasks import run_clustering
-from graphcl.training import NonFiniteLossError, RunFolder
+from graphcl.training import NonFiniteLossError, RunFolder, load_weights
 
-FILES = ["clusters.npy", "config.yaml", "embeddings.npy", "environment.json", "metrics.json", "metrics.jsonl"]
+FILES = [
+    "clusters.npy", "config.yaml", "embeddings.npy", "environment.json", "metrics.json", "metrics.jsonl", "model.safetensors",
+]  # fmt: skip
 
 
 def start(config, data, path, **more):
@@ -156,3 +159,48 @@ def test_a_run_that_diverges_has_no_metrics_json(run_config, planted, tmp_path, 
     with pytest.raises(NonFiniteLossError):
         start(config, planted(), tmp_path)
     assert "metrics.json" not in names(tmp_path)
+    assert (tmp_path / "checkpoints").is_dir(), "a run that is not over keeps them"
+
+
+def test_the_weights_of_the_first_seed_embed_again(done):
+    system = PamC(5, 2, **done.config.model)
+    load_weights(system, done.path / "model.safetensors")
+    np.testing.assert_array_equal(system.embed(done.data).numpy(), np.load(done.path / "embeddings.npy"))
+
+
+def test_a_report_is_written_before_the_run_counts_as_finished(run_config, planted, tmp_path):
+    seen = []
+
+    def report(run):
+        seen.append((names(tmp_path), run.metrics["system"]))
+
+    start(run_config(seeds=(0,)), planted(), tmp_path, report=report)
+    ((present, system),) = seen
+    assert system == "pamc"
+    assert "metrics.json" not in present
+    assert {"checkpoints", "embeddings.npy", "model.safetensors"} <= set(present)
+    assert names(tmp_path) == FILES
+
+
+def test_a_report_that_fails_can_be_made_up_for_without_training(run_config, planted, tmp_path, monkeypatch):
+    def fail(run):
+        raise KeyboardInterrupt
+
+    config, data = run_config(), planted()
+    with pytest.raises(KeyboardInterrupt):
+        start(config, data, tmp_path / "a", report=fail)
+    monkeypatch.setattr(PamC, "training_step", lambda self, data: pytest.fail("it trains again"))
+    run = run_clustering(config, data, RunFolder.reopen(tmp_path / "a"))
+    monkeypatch.undo()
+    whole = start(config, data, tmp_path / "b")
+    assert run.metrics["metrics"] == whole.metrics["metrics"]
+    assert run.first.history_ == whole.first.history_
+    assert run.metrics["seconds"]["total"] >= sum(run.metrics["seconds"]["training"]["values"]) > 0
+    for name in ("embeddings.npy", "clusters.npy", "metrics.jsonl", "config.yaml", "model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_run_that_need_not_go_on_keeps_nothing_on_the_way(run_config, planted, tmp_path):
+    seen = []
+    start(run_config(), planted(), tmp_path, resumable=False, report=lambda run: seen.extend(names(tmp_path)))
+    assert "checkpoints" not in seen

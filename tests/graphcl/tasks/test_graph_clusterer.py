@@ -262,7 +262,7 @@ def test_observers_hear_of_the_start_once_all_is_accepted_and_then_of_every_epoc
     heard = []
 
     class Ear:
-        def on_fit_start(self):
+        def on_fit_start(self, history):
             heard.append("start")
 
         def on_epoch_end(self, epoch, terms):
@@ -289,3 +289,13 @@ def test_the_setting_of_deterministic_algorithms_is_left_as_it_was(clusterer, pl
     assert not torch.are_deterministic_algorithms_enabled()
     clusterer().fit(planted())
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_graph_that_will_not_fit_is_refused_before_training_unless_told_otherwise(clusterer, planted, monkeypatch):
+    monkeypatch.setattr("graphcl.training.preflight.available_memory", lambda device: 2**20)
+    model = clusterer()
+    with pytest.raises(InputError, match=r"training needs about 64 MiB of memory and cpu has 1 MiB free"):
+        model.fit(planted())
+    assert not hasattr(model, "labels_")
+    model.training = TrainingConfig(epochs=2, device="cpu", preflight=False)
+    assert model.fit(planted()).labels_.shape == (41,)

@@ -9,7 +9,7 @@ import yaml
 from graphcl.errors import InputError
 from graphcl.models.clustering import PamC
 from graphcl.models.recipes import Recipe
-from graphcl.tasks import resolve
+from graphcl.tasks import read_config, resolve
 from graphcl.training import TrainingConfig
 
 DEFAULTS = {
@@ -79,7 +79,7 @@ def test_values_get_the_type_of_the_argument():
         ("model.temprature=1", "unknown key 'model.temprature'; did you mean model.temperature"),
         ("temprature=1", "unknown key 'temprature'; did you mean temperature"),
         ("modell.temperature=1", "unknown key 'modell.temperature'; did you mean model.temperature"),
-        ("training.temperature=1", "unknown key 'training.temperature'; did you mean model.temperature"),
+        ("training.temperature=1", "unknown key 'training.temperature'; did you mean .*model.temperature"),
         ("model.=1", "unknown key 'model.'"),
         ("n_clusters=3", "unknown key 'n_clusters'"),
         ("in_features=3", "unknown key 'in_features'"),
@@ -148,5 +148,49 @@ def test_the_written_form_is_plain_and_complete():
 def test_the_written_form_resolves_to_the_same_run():
     config = resolve("pamc", "x", settings=["temperature=0.3", "epochs=4"])
     plain = config.as_dict()
-    wishes = [f"{part}.{key}={value}" for part in ("model", "training") for key, value in plain[part].items()]
+    items = [(part, key, value) for part in ("model", "training") for key, value in plain[part].items()]
+    wishes = [f"{part}.{key}={value}" for part, key, value in items if value is not None]
+    assert [key for _, key, value in items if value is None] == ["clip_norm"]
     assert resolve(plain["system"], plain["dataset"], settings=wishes).as_dict() == plain
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a configuration, changed by hand, as a run folder has it."""
+
+    def write(**changes):
+        content = {**resolve("pamc", "x", settings=["temperature=0.3", "lr=1e-5", "clip_norm=2"]).as_dict(), **changes}
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_what_was_written_is_read_as_it_was(written):
+    config = read_config(written())
+    assert config == resolve("pamc", "x", settings=["temperature=0.3", "lr=1e-5", "clip_norm=2"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"system": "pmac"}, "unknown system 'pmac'; did you mean pamc"),
+        ({"model": {"temperature": -1.0}}, "config.yaml was changed or written by another version, in model"),
+        ({"model": {"temprature": 1.0}}, "model.temprature: Extra inputs are not permitted"),
+        ({"training": {"epochs": 0}}, "epochs must be >= 1; got 0"),
+        ({"seeds": "many"}, "config.yaml.seeds"),
+        ({"purpose": "none"}, "config.yaml was changed or written by another version, in purpose: the run cannot go on"),
+    ],
+)
+def test_a_configuration_that_was_changed_is_refused_by_what_is_wrong(written, changes, message):
+    with pytest.raises(InputError, match=message):
+        read_config(written(**changes))
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"- 1\n", b""])
+def test_a_file_that_is_no_configuration_is_one_line(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"config\.yaml") as caught:
+        read_config(tmp_path / "config.yaml")
+    assert "\n" not in str(caught.value)

@@ -20,6 +20,12 @@ from graphcl.training import TrainingConfig
         ({"lr": math.inf}, "lr must be > 0; got inf"),
         ({"weight_decay": -0.1}, "weight_decay must be >= 0; got -0.1"),
         ({"weight_decay": math.nan}, "weight_decay must be >= 0; got nan"),
+        ({"clip_norm": 0.0}, "clip_norm must be > 0, or left out; got 0.0"),
+        ({"clip_norm": math.inf}, "clip_norm must be > 0, or left out; got inf"),
+        ({"accumulate": 0}, "accumulate must be >= 1; got 0"),
+        ({"precision": "fp8"}, "precision must be one of fp32, bf16, fp16; got 'fp8'"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds must be >= 0; got -1"),
+        ({"checkpoint_seconds": math.nan}, "checkpoint_seconds must be >= 0; got nan"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(settings, message):
@@ -51,3 +57,9 @@ def test_a_device_that_cannot_hold_data_here_is_refused_in_one_short_line_with_a
     assert text.endswith("try --device cpu")
     assert "\n" not in text
     assert len(text) < 300
+
+
+def test_half_precision_with_a_scaled_loss_is_refused_off_cuda_with_a_remedy():
+    with pytest.raises(InputError, match="precision fp16 needs a CUDA device, and this run is on cpu; use bf16 or fp32"):
+        TrainingConfig(device="cpu", precision="fp16").torch_device()
+    assert TrainingConfig(device="cpu", precision="bf16").torch_device() == torch.device("cpu")

@@ -58,7 +58,7 @@ def test_no_time_at_all_is_no_division_by_zero(clock):
 def test_on_a_terminal_it_draws_a_bar_instead(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with EpochProgress(4, "seed 0", console=console) as progress:
-        progress.on_fit_start()
+        progress.on_fit_start([])
         for epoch in range(4):
             clock(0.5)
             progress.on_epoch_end(epoch, {"loss": 0.125})
@@ -73,7 +73,7 @@ def test_on_a_terminal_it_draws_a_bar_instead(clock):
 def test_the_bar_is_taken_down_when_the_run_fails():
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     progress = EpochProgress(4, "seed 0", console=console)
-    progress.on_fit_start()
+    progress.on_fit_start([])
     with pytest.raises(KeyError), progress:
         raise KeyError
     assert console.file.getvalue().count("\x1b[?25l") == console.file.getvalue().count("\x1b[?25h") == 1, "the cursor is back"
@@ -90,10 +90,20 @@ def test_it_never_asks_the_run_to_stop_and_never_writes_to_standard_output(capsy
 def test_a_run_that_stops_early_still_says_where_it_ended(clock):
     console = plain()
     with EpochProgress(100, "seed 0", console=console, every=5) as progress:
-        progress.on_fit_start()
+        progress.on_fit_start([])
         for epoch in range(3):
             clock(0.5)
             progress.on_epoch_end(epoch, {"loss": 0.25})
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("seed 0: epoch 3/100, ")
+
+
+def test_a_run_that_goes_on_counts_its_rate_from_where_it_began(clock):
+    console = plain()
+    with EpochProgress(20, "seed 0", console=console, every=5) as progress:
+        progress.on_fit_start([{}] * 10)
+        for epoch in range(10, 15):
+            clock(1)
+            progress.on_epoch_end(epoch, {"loss": 1.0})
+    assert lines(console) == ["seed 0: epoch 15/20, 1.0 epochs/s, 5 s to go, loss 1.0000"]

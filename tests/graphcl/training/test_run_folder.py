@@ -144,3 +144,65 @@ def test_a_fresh_folder_in_a_place_that_is_a_file_is_refused(tmp_path):
 def test_making_says_once_that_it_made(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert [folder.make(), folder.make()] == [True, False]
+
+
+def begun(path, *names):
+    for name in ("config.yaml", "checkpoints/x", *names):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("x")
+    return path
+
+
+def test_a_folder_whose_run_can_go_on_says_how(tmp_path):
+    begun(tmp_path)
+    with pytest.raises(InputError, match=r"holds an unfinished run: continue it with graphcl run --resume .*, or name another"):
+        RunFolder(tmp_path)
+    folder = RunFolder.reopen(tmp_path)
+    assert folder.reopened
+    assert not folder.make()
+    folder.discard_checkpoints()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder(tmp_path)
+
+
+def test_a_finished_run_neither_goes_on_nor_is_written_over(tmp_path):
+    begun(tmp_path, "metrics.json")
+    assert RunFolder.finished(tmp_path)
+    assert not RunFolder.finished(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder(tmp_path)
+    with pytest.raises(InputError, match="there is no run that could go on"):
+        RunFolder.reopen(tmp_path)
+
+
+def test_files_that_were_not_whole_are_removed_when_a_folder_is_reopened(tmp_path):
+    begun(tmp_path, ".writing-1.json", "checkpoints/.writing-2.safetensors", ".mine", "notes.txt")
+    RunFolder.reopen(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [".mine", "checkpoints/x", "config.yaml", "notes.txt"]
+
+
+def test_lines_written_at_once_are_those_that_appending_gives(tmp_path):
+    rows, folder = [{"epoch": 0, "loss": 0.1}, {"epoch": 1, "loss": math.nan}], RunFolder(tmp_path)
+    for row in rows:
+        folder.append("a", row)
+    folder.append("b", {"epoch": 99})
+    folder.write_lines("b", rows)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_in_a_folder_of_its_own_is_whole_or_not_there(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+
+    def half():
+        with folder.replacing("deep/x") as path:
+            path.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        half()
+    assert list((tmp_path / "run" / "deep").iterdir()) == []
+    with folder.replacing("deep/x") as path:
+        path.write_text("whole")
+    assert (tmp_path / "run" / "deep" / "x").read_text() == "whole"

@@ -4,12 +4,13 @@ import torch
 from torch import nn
 
 from graphcl.models import SYSTEMS
-from graphcl.training import ClusteringSystem, HasEpochStart, HasFitEnd
+from graphcl.training import ClusteringSystem, HasEpochStart, HasFitEnd, HasMemoryEstimate
 
 
 def test_a_module_without_hooks_has_none():
     assert not isinstance(nn.Linear(1, 1), HasEpochStart)
     assert not isinstance(nn.Linear(1, 1), HasFitEnd)
+    assert not isinstance(nn.Linear(1, 1), HasMemoryEstimate)
 
 
 def test_a_hook_is_recognised_by_its_name():

@@ -182,3 +182,104 @@ def test_learning_rate_and_weight_decay_reach_the_optimiser(make_system):
     assert state.epoch == 0
     assert state.history == []
     assert [(group["lr"], group["weight_decay"]) for group in state.optimizer.param_groups] == [(0.3, 0.2)]
+
+
+def one_step(system, points, **settings):
+    """The weights after one step of Adam with learning rate 1, whose first step is the sign of the gradient; and the terms."""
+    torch.manual_seed(3)
+    state = Trainer(TrainingConfig(epochs=1, lr=1.0, device="cpu", **settings)).fit(system, points)
+    return state, [parameter.grad.clone() for parameter in system.parameters()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_accumulated_gradients_and_terms_are_the_mean_over_as_many_calls(make_system, points, count):
+    system, plain = make_system(), make_system()
+    state, gradients = one_step(system, points, accumulate=count)
+    torch.manual_seed(3)
+    terms = [plain.training_step(points) for _ in range(count)]
+    (sum(term["loss"] for term in terms) / count).backward()
+    for gradient, parameter in zip(gradients, plain.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad)
+    assert len({float(term["fit"].detach()) for term in terms}) == count, "each call draws its own dropout"
+    for name in ("loss", "fit", "size"):
+        assert state.history[0][name] == pytest.approx(sum(float(term[name].detach()) for term in terms) / count)
+
+
+def test_hooks_and_the_optimiser_have_one_turn_an_epoch_however_much_is_accumulated(make_system, points):
+    system, calls = make_system(), []
+    system.before_step = lambda: calls.append("call")
+    system.on_epoch_start = lambda epoch, data: calls.append("start")
+    state = Trainer(TrainingConfig(epochs=2, accumulate=3, device="cpu")).fit(system, points)
+    assert calls == ["start", "call", "call", "call"] * 2
+    assert {float(slot["step"]) for slot in state.optimizer.state.values()} == {2.0}
+
+
+def test_a_bad_call_among_those_accumulated_leaves_the_weights_alone(make_system, points):
+    system, calls = make_system(), []
+    step, before = system.training_step, copy.deepcopy(system.state_dict())
+
+    def spoilt(batch):
+        calls.append(1)
+        terms = step(batch)
+        return {**terms, "loss": terms["loss"] * (math.nan if len(calls) == 3 else 1.0)}
+
+    system.training_step = spoilt
+    with pytest.raises(NonFiniteLossError, match="epoch 0: the term 'loss' is nan"):
+        Trainer(TrainingConfig(epochs=5, accumulate=4, device="cpu")).fit(system, points)
+    assert all(torch.equal(value, system.state_dict()[name]) for name, value in before.items())
+
+
+def test_a_long_gradient_is_shortened_to_the_norm_and_a_short_one_is_left(make_system, points):
+    _, free = one_step(make_system(), points)
+    length = float(torch.cat([gradient.flatten() for gradient in free]).norm())
+    _, clipped = one_step(make_system(), points, clip_norm=length / 4)
+    for gradient, whole in zip(clipped, free, strict=True):
+        torch.testing.assert_close(gradient, whole / 4, rtol=1e-4, atol=1e-7)
+    _, untouched = one_step(make_system(), points, clip_norm=length * 4)
+    assert all(torch.equal(a, b) for a, b in zip(untouched, free, strict=True))
+
+
+def test_half_precision_computes_the_step_in_halves_and_keeps_the_weights_whole(make_system, points):
+    system, seen = make_system(), []
+    system.line.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    half, gradients = one_step(system, points, precision="bf16")
+    assert seen == [torch.bfloat16]
+    assert {parameter.dtype for parameter in system.parameters()} == {torch.float32}
+    whole, want = one_step(make_system(), points)
+    assert half.history[0]["fit"] != whole.history[0]["fit"]
+    assert half.history[0]["fit"] == pytest.approx(whole.history[0]["fit"], rel=0.02)
+    for gradient, wanted in zip(gradients, want, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_fp16_on_the_card_learns_and_scales_the_loss(make_system, points):
+    system = make_system().cuda()
+    state = Trainer(TrainingConfig(epochs=40, lr=0.05, device="cuda", precision="fp16", clip_norm=1.0)).fit(
+        system, points.clone().cuda()
+    )
+    assert state.history[-1]["loss"] < state.history[0]["loss"]
+    assert state.scaler.get_scale() > 1
+
+
+def test_the_system_is_left_in_evaluation_mode_and_finishes_in_it(make_system, points):
+    system, modes = make_system(), []
+    system.on_fit_end = lambda data: modes.append(system.training)
+    Trainer(config(2)).fit(system, points)
+    assert modes == [False]
+    assert not system.training
+
+
+def test_observers_are_told_at_the_start_what_a_state_has_behind_it(make_system, points):
+    heard = []
+
+    class Ear:
+        def on_fit_start(self, history):
+            heard.append(len(history))
+
+        def on_epoch_end(self, epoch, terms): ...
+
+    system = make_system()
+    state = Trainer(config(2), [Ear()]).fit(system, points)
+    Trainer(config(5), [Ear()]).fit(system, points, state)
+    assert heard == [0, 2]

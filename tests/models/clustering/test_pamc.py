@@ -1,5 +1,8 @@
 import copy
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +16,16 @@ from graphcl.errors import InputError
 from graphcl.evaluation import clustering_scores, kmeans
 from graphcl.models.clustering import PamC
 from graphcl.models.recipes import find_recipe
-from graphcl.training import ClusteringSystem, HasEpochStart, HasFitEnd, Trainer, TrainingConfig, deterministic, seed_everything
+from graphcl.training import (
+    ClusteringSystem,
+    HasEpochStart,
+    HasFitEnd,
+    HasMemoryEstimate,
+    Trainer,
+    TrainingConfig,
+    deterministic,
+    seed_everything,
+)
 
 SMALL = {"hidden": 16, "width": 5, "n_init": 3, "warmup": 4, "temperature": 0.5, "self_training": 5.0}
 
@@ -337,6 +349,75 @@ def test_digits_are_clustered_with_an_accuracy_of_nine_in_ten_by_their_recipe():
         system = PamC(64, 10, **recipe.model)
         Trainer(TrainingConfig(**{**recipe.training, "device": "cpu"})).fit(system, data)
     assert clustering_scores(data.y.numpy(), system.assign(system.embed(data)).argmax(1).numpy())["acc"] >= 0.90
+
+
+PEAK = """
+import sys, threading, time
+import torch
+from torch_geometric.data import Data
+from graphcl.models.clustering import PamC
+from graphcl.training import Trainer, TrainingConfig, deterministic
+nodes, edges, width, dense, hidden = map(int, sys.argv[1:])
+torch.manual_seed(0)
+x = torch.randn(nodes, width)
+if not dense:
+    columns = torch.randint(width, (nodes, 30)).sort(1).values.flatten()
+    pointers = torch.arange(nodes + 1) * 30
+    x = torch.sparse_csr_tensor(pointers, columns, torch.ones(nodes * 30), (nodes, width), check_invariants=False)
+ends = torch.randint(nodes, (2, edges // 2))
+data = Data(x=x, edge_index=torch.cat([ends, ends.flip(0)], 1), num_nodes=nodes)
+system = PamC(width, 10, hidden=hidden, warmup=1, n_init=1)
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+before, peak, done = resident(), [0], threading.Event()
+def watch():
+    while not done.is_set():
+        peak[0] = max(peak[0], resident())
+        time.sleep(0.002)
+watcher = threading.Thread(target=watch)
+watcher.start()
+with deterministic():
+    Trainer(TrainingConfig(epochs=2, device="cpu")).fit(system, data)
+done.set()
+watcher.join()
+print((peak[0] - before) / system.memory_estimate(nodes, edges, nodes * (width if dense else 30)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the resident set is read as Linux shows it")
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (20_000, 200_000, 500, 1, 256),
+        (20_000, 2_000_000, 50, 1, 64),
+        (20_000, 200_000, 3000, 0, 256),
+        (20_000, 100_000, 20, 1, 16),
+    ],
+)
+def test_the_memory_that_training_takes_is_within_a_factor_of_two_of_the_estimate(sizes):
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, *map(str, sizes)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert 0.5 <= float(done.stdout) <= 2
+
+
+def test_the_estimate_grows_with_everything_that_takes_memory():
+    plain = small().memory_estimate(1000, 5000, 6000)
+    assert small().memory_estimate(2000, 5000, 12000) > plain
+    assert small().memory_estimate(1000, 9000, 6000) > plain
+    assert small(hidden=32).memory_estimate(1000, 5000, 6000) > plain
+    assert small(width=9).memory_estimate(1000, 5000, 6000) > plain
+    assert small(order=2).memory_estimate(1000, 5000, 6000) > plain
+    assert isinstance(small(), HasMemoryEstimate)
+
+
+@pytest.mark.parametrize("hidden", [24, 64, 65, 512])
+def test_the_remedy_is_the_widest_hidden_layer_that_fits(hidden):
+    sizes, system = (100_000, 500_000, 600_000), small(hidden=hidden)
+    for width in (2**power for power in range(4, 10)):
+        room = small(hidden=width).memory_estimate(*sizes)
+        widest = max((h for h in (16, 32, 64, 128, 256) if h <= width and h < hidden), default=None)
+        assert system.memory_remedy(*sizes, room) == (widest and f"model.hidden={widest}")
+    assert system.memory_remedy(*sizes, 2**20) is None
 
 
 @pytest.mark.parametrize(
