@@ -49,7 +49,7 @@ def pair_lse(
     """Row-wise ``log sum_j w_ij exp(scale_i * <a_i, z_j> + bias_j)`` over the pairs that count; with ``both`` also column-wise.
 
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace
-    of 32 MB whatever ``N`` and ``M`` are. Where ``columns.z`` is ``a`` itself and the rule does not tell the two sides apart,
+    of 4 MB whatever ``N`` and ``M`` are. Where ``columns.z`` is ``a`` itself and the rule does not tell the two sides apart,
     half of the pairs serve for all; where ``columns.blocks`` lists some, only these are met. A row or column in which
     nothing counts gives ``-inf`` and no gradient. Gradients go to ``a``, ``columns.z``, ``columns.bias`` and ``scale``.
     Half-precision inputs are computed with in single precision, and so is their result; their gradients are rounded once, at

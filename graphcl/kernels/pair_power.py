@@ -21,7 +21,7 @@ def pair_power_lse(a: Tensor, columns: Columns, *, scale: float, gamma: float, r
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives; a row in which nothing counts gives ``-inf`` and no gradient.
     The power has no slope at distance 0 for ``gamma <= 1``, so it is `softened_power` that is summed. Distances come from dot
     products of centred rows, as in `pair_sum`: that of near-duplicates is right to about ``1e-3`` of the norms in single
-    precision. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace of 32 MB. Gradients go to ``a`` and ``columns.z``.
+    precision. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace of 4 MB. Gradients go to ``a`` and ``columns.z``.
     Half-precision inputs are computed with in single precision, and so is the result. At ``gamma = 2`` `pair_lse` with the bias
     ``-scale |z_j|^2`` gives the same, faster.
 

@@ -20,7 +20,7 @@ def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | No
 
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives. A row in which nothing counts gives 0. Squared distances come
     from dot products of centred rows: their absolute error is that of the squared norms, so near-duplicates far from the
-    others want float64. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace of 32 MB, twice that for softplus.
+    others want float64. Time ``O(N M D)``, memory ``O((N + M) D)`` and one workspace of 4 MB, twice that for softplus.
     Gradients go to ``a`` and ``columns.z``. Half-precision inputs are computed with in single precision, and so is the result.
 
     Args:

@@ -156,7 +156,7 @@ def test_what_blocks_cannot_do_is_named():
         pair_lse_blocks(a, Columns(z, blocks=blocks), scale=1.0, rule=Rule(clusters=(ids[0][:, None], ids[1][:, None])))
     with pytest.raises(InputError, match="there are no blocks"):
         pair_lse_blocks(a, Columns(z), scale=1.0)
-    with pytest.raises(InputError, match=r"one for each anchor, \(5,\); got \(4,\)"):
+    with pytest.raises(InputError, match=r"one for each anchor, \(5,\); got a tensor of shape \(4,\)"):
         pair_lse_blocks(a, Columns(z, blocks=blocks), scale=torch.ones(4))
     far = Blocks(torch.tensor([0, 1]), torch.tensor([5]), torch.tensor([0, 7]))
     with pytest.raises(InputError, match=r"rows in \[0, 5\)"):
