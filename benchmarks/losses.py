@@ -8,9 +8,9 @@ process; the ratio is the median over the rounds. The target is 1.5.
 
 What was measured (2 cores of a shared server, torch 2.13, nothing else running, --rounds 1), N=16,384, d=128: InfoNCE 2.6 s;
 per pair product nothing costs more than 1.33 of it (kcl with the inverse multiquadric 1.33, kernel-info-nce with plain
-distances 1.20, debiased and decoupled-softmax 1.12, uniformity 1.10; all others 0.87 to 1.08). Sweeps over all pairs: NT-Xent and
-its kin 2, of which a set with itself is one half twice; DHEL 1; SupCon 2, inside the logarithm 4; HCL and the moving averages
-4; iSogCLR 8.
+distances 1.20, debiased and decoupled-softmax 1.12, uniformity 1.10; all others 0.87 to 1.08). Sweeps over all pairs: NT-Xent
+and its kin 2, of which a set with itself is one half twice; DHEL 1; SupCon 2, inside the logarithm 4; HCL and the moving
+averages 4; iSogCLR 8.
 """
 
 from __future__ import annotations

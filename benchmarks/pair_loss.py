@@ -24,11 +24,11 @@ What was measured (2 cores of a shared server, torch 2.13, nothing else running)
 - N=10,000 with the allocator tuned (--tuned): ours 0.78 s, 1.05x the floor, 31 MiB; dense 1.27 s, so 1.6x ours, 3,439 MiB.
   At N=20,000 dense and its tuned allocator do not fit into 24 GB twice.
 - N=65,536: ours 35.4 s, 201 MiB extra (its inputs and gradients are 134 MiB). N=512: ours 4.3 ms, dense 4.4 ms.
-- Targets: at least 80 % of the floor (103 %), 70 % with rules (97 % and 86 %), 3x dense (8.2x), 1.6x tuned dense (1.6x), less than
-  200 MB, and less than 1 GB at N=65,536; all hold.
+- Targets: at least 80 % of the floor (103 %), 70 % with rules (97 % and 86 %), 3x dense (8.2x), 1.6x tuned dense (1.6x), less
+  than 200 MB, and less than 1 GB at N=65,536; all hold.
 - What it took: tiles of 4 MB, which stay in the cache with everything that is done to them (32 MB cost a quarter more); masks
-  and weights as factors, since comparing floating-point ids and multiplying costs a tenth of masks of truth values; exponentials
-  to base 2.
+  and weights as factors, since comparing floating-point ids and multiplying costs a tenth of masks of truth values;
+  exponentials to base 2.
 """
 
 from __future__ import annotations

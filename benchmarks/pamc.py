@@ -76,15 +76,15 @@ class Case:
 
     def loss(self, name: str) -> Tensor:
         """The loss of a variant."""
-        if name == "exact":
-            return NeighborContrast(TEMPERATURE)(self.z, self.z, positives=self.positives)
-        if name == "meta":
-            negatives = MetaNode(self.labels, self.clusters)
-            return NeighborContrast(TEMPERATURE, negatives=negatives)(self.z, self.z, positives=self.positives)
+        loss: Tensor
         if name == "plain":
             return plain(self.z, self.positives, self.labels, self.clusters)
-        proxy: Any = name
-        loss: Tensor = PamCLoss(TEMPERATURE, proxy=proxy)(self.z, self.positives, self.labels)
+        if name in ("exact", "meta"):
+            negatives = MetaNode(self.labels, self.clusters) if name == "meta" else None
+            loss = NeighborContrast(TEMPERATURE, negatives=negatives)(self.z, self.z, positives=self.positives)
+        else:
+            proxy: Any = name
+            loss = PamCLoss(TEMPERATURE, proxy=proxy)(self.z, self.positives, self.labels)
         return loss
 
     def step(self, name: str) -> tuple[Tensor, Tensor]:
