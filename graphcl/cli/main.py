@@ -9,6 +9,7 @@ import typer
 
 import graphcl
 from graphcl.cli.cluster import cluster
+from graphcl.cli.embed import embed
 from graphcl.cli.info import info
 from graphcl.cli.listing import listing
 from graphcl.cli.run import run
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("cluster")(cluster)
+app.command("embed")(embed)
 app.command("list")(listing)
 app.command("info")(info)
 

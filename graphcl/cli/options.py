@@ -17,7 +17,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. model.temperature=0.5; may be repeated."),
 ]
-Clusters = Annotated[int | None, typer.Option("--k", help="Number of clusters; the number of classes if not given.")]
+Clusters = Annotated[
+    int | None, typer.Option("--k", help="Clustering systems: number of clusters; the number of classes if not given.")
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of runs, seeds 0, 1, ...")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Training epochs.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
@@ -28,6 +30,38 @@ Resume = Annotated[
 ]
 Selection = Annotated[
     str | None,
-    typer.Option("--selection", help="Which epoch speaks: last, label_free, or oracle (looks at the labels; stamped)."),
+    typer.Option(
+        "--selection", help="Clustering systems: which epoch speaks, last, label_free, or oracle (by the labels; stamped)."
+    ),
 ]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol", help="Node systems: public or random 10/10/80 splits; public if not given and the data has one."
+    ),
+]
+Splits = Annotated[int | None, typer.Option("--splits", help="Node systems: how many random splits; 20 if not given.")]
+Baselines = Annotated[
+    bool | None,
+    typer.Option("--baselines/--no-baselines", help="Whether what needs no training is scored beside it.", show_default="on"),
+]
+
+# The user's own tables.
+EdgeFile = Annotated[Path | None, typer.Option("--edges", metavar="FILE", help="Edges: CSV, TSV, Parquet or NPZ.")]
+NodeFile = Annotated[
+    Path | None, typer.Option("--nodes", metavar="FILE", help="Nodes with features: CSV, TSV, Parquet or NPZ.")
+]
+SourceColumn = Annotated[str | None, typer.Option("--source", help="Column of an edge's first node.")]
+TargetColumn = Annotated[str | None, typer.Option("--target", help="Column of its second node.")]
+WeightColumn = Annotated[str | None, typer.Option("--weight", help="Column of its weight.")]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of a node's id.")]
+FeatureColumns = Annotated[
+    str | None, typer.Option("--features", help="Feature columns, comma-separated; every numeric one if not given.")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label", help="Column of the true class: only scored against, never learned from.")
+]
+Neighbours = Annotated[
+    int | None, typer.Option("--knn", help="Without --edges: join each node to its nearest neighbours by features.")
+]

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch_geometric.data import Data
 
 from graphcl.report import result_table, write_report
-from graphcl.tasks import ClusteringRun, RunConfig, run_clustering
+from graphcl.tasks import RunConfig, SystemRun, run_system
 from graphcl.training import RunFolder
 
 
@@ -23,7 +23,7 @@ def show_run(
     only_config: bool = False,
     reopened: RunFolder | None = None,
     resumable: bool = True,
-) -> tuple[ClusteringRun, RunFolder] | None:
+) -> tuple[SystemRun, RunFolder] | None:
     """Trains, writes the folder with its pictures, and prints the table and where everything is.
 
     Args:
@@ -41,7 +41,7 @@ def show_run(
     stem = stem or f"{config.system}-{config.dataset.replace('/', '-')}"
     folder = reopened or (RunFolder(out) if out is not None else RunFolder.fresh("runs", stem))
     progress, result = Console(stderr=True), Console()
-    run = run_clustering(
+    run = run_system(
         config,
         data,
         folder,

@@ -116,7 +116,7 @@ def _chunks(matrix: sp.csr_matrix, order: int) -> Iterator[tuple[int, int]]:
     ones = sp.csr_matrix((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
     walks = np.ones(n)
     for _ in range(order):
-        walks = np.minimum(ones @ walks, n)
+        walks = np.minimum(np.asarray(ones @ walks), n)
     start, filled = 0, 0.0
     for row, most in enumerate(walks.tolist()):
         if row > start and filled + most > _ENTRIES:

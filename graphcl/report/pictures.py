@@ -47,20 +47,20 @@ def loss_curve(history: Sequence[Mapping[str, float]], path: Path, *, title: str
 
 def embedding_map(
     embedding: npt.NDArray[np.float32],
-    clusters: npt.NDArray[np.int64],
     path: Path,
     *,
     title: str,
+    clusters: npt.NDArray[np.int64] | None = None,
     classes: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> None:
-    """The first two principal components of the embedding, coloured by cluster and, where known, by class beside it.
+    """The first two principal components of the embedding, coloured by cluster and by class side by side, where known.
 
     Args:
         embedding: One row a node; at most 20,000 of them are drawn, chosen at random.
-        clusters: Cluster of each node.
         path: Where to write the PNG.
         title: Above the picture.
+        clusters: Cluster of each node.
         classes: True class of each node, -1 where there is none.
         seed: Of the choice of nodes.
 
@@ -71,7 +71,10 @@ def embedding_map(
     if len(rows) > POINTS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, POINTS, replace=False))
     points, share = _principal(embedding[rows])
-    panels = [("clusters", clusters[rows])] + ([] if classes is None else [("classes", classes[rows])])
+    known = {"clusters": clusters, "classes": classes}
+    panels: list[tuple[str, npt.NDArray[np.int64] | None]] = [
+        (name, colours[rows]) for name, colours in known.items() if colours is not None
+    ] or [("", None)]
     figure = _figure(5.2 * len(panels), 4.6)
     for axes, (name, colours) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         _scatter(axes, points, colours)
@@ -92,10 +95,13 @@ def _principal(x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt
     return points, share
 
 
-def _scatter(axes: Axes, points: npt.NDArray[np.float64], colours: npt.NDArray[np.int64]) -> None:
+def _scatter(axes: Axes, points: npt.NDArray[np.float64], colours: npt.NDArray[np.int64] | None) -> None:
+    size = float(np.clip(6000 / len(points), 1.5, 30))
+    if colours is None:
+        axes.scatter(points[:, 0], points[:, 1], s=size, linewidths=0, color="tab:gray")
+        return
     names, index = np.unique(colours, return_inverse=True)
     small = len(names) <= NAMED
-    size = float(np.clip(6000 / len(points), 1.5, 30))
     palette = {"cmap": "tab10", "vmin": 0, "vmax": NAMED - 1} if small else {"cmap": "nipy_spectral"}
     drawn = axes.scatter(points[:, 0], points[:, 1], c=index, s=size, linewidths=0, **palette)
     if small:

@@ -7,11 +7,11 @@ from torch_geometric.data import Data
 
 from graphcl.report.pictures import embedding_map, loss_curve
 from graphcl.report.table import result_markdown
-from graphcl.tasks import ClusteringRun
+from graphcl.tasks import SystemRun
 from graphcl.training import RunFolder
 
 
-def write_report(run: ClusteringRun, data: Data, folder: RunFolder) -> None:
+def write_report(run: SystemRun, data: Data, folder: RunFolder) -> None:
     """Adds ``loss.png``, ``embedding.png`` and, where there are scores, ``results.md``.
 
     Args:
@@ -26,7 +26,8 @@ def write_report(run: ClusteringRun, data: Data, folder: RunFolder) -> None:
     if classes is not None and "unlabelled" in data:
         classes = np.where(data.unlabelled.cpu().numpy(), -1, classes)
     with folder.replacing("embedding.png") as path:
-        embedding_map(first.embedding_, first.labels_, path, title=f"{name}, seed {first.seed}", classes=classes)
+        clusters = getattr(first, "labels_", None)
+        embedding_map(first.embedding_, path, title=f"{name}, seed {first.seed}", clusters=clusters, classes=classes)
     if run.metrics["metrics"]:
         text = result_markdown(run.metrics)
         folder.write("results.md", lambda file: file.write(text.encode()))

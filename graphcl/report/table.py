@@ -43,19 +43,34 @@ def result_markdown(metrics: Mapping[str, Any]) -> str:
 
 
 def caption(metrics: Mapping[str, Any]) -> str:
-    """How the numbers came about, in a line: seeds, selection, time, memory, and the stamp if there is one."""
+    """How the numbers came about, in a line: seeds, protocol, time, memory, and the stamp if there is one."""
     protocol, seconds = metrics["protocol"], metrics["seconds"]["training"]
     count = len(metrics["seeds"])
     parts = [
         f"mean ± std over {count} seeds" if count > 1 else "one seed",
-        f"selection: {protocol['selection']}",
-        f"K = {protocol['n_clusters']}{_fewer(protocol)}",
+        *(_clustering(protocol) if protocol["name"] == "clustering" else _probing(metrics)),
         f"training {seconds['mean']:.1f} s a seed",
         f"peak memory {metrics['peak_memory_mb']:.0f} MB",
     ]
     if protocol["features"] == "positional":
         parts.append("positional features (the graph brought none)")
     return ", ".join(parts) + (f". STAMPED {protocol['stamp']}" if protocol["stamp"] else "")
+
+
+def _clustering(protocol: Mapping[str, Any]) -> list[str]:
+    return [f"selection: {protocol['selection']}", f"K = {protocol['n_clusters']}{_fewer(protocol)}"]
+
+
+def _probing(metrics: Mapping[str, Any]) -> list[str]:
+    protocol = metrics["protocol"]
+    if protocol["name"] is None:
+        return ["not scored"]
+    count = protocol["splits"]
+    parts = [f"linear probe, {protocol['name']}" + (f" x {count}" if count > 1 else " split")]
+    if count > 1:
+        parts.append(f"acc std over splits {metrics['split_std']['acc']:.4f}")
+    parts += [f"{name} on {fewer} of the splits only" for name, fewer in protocol["baseline_splits"].items()]
+    return parts
 
 
 def _fewer(protocol: Mapping[str, Any]) -> str:

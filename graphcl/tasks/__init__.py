@@ -1,8 +1,21 @@
 """sklearn-like faces over systems, and the runs that benchmark them."""
 
-from graphcl.tasks.clustering_run import ClusteringRun, run_clustering
 from graphcl.tasks.graph_clusterer import GraphClusterer
-from graphcl.tasks.run_config import RunConfig, read_config, resolve
+from graphcl.tasks.node_embedder import NodeEmbedder
+from graphcl.tasks.run_config import RunConfig, check_wishes, read_config, resolve
 from graphcl.tasks.seed_runs import SeedRuns
+from graphcl.tasks.system_run import SystemRun, run_system
+from graphcl.tasks.trained import Trained
 
-__all__ = ["ClusteringRun", "GraphClusterer", "RunConfig", "SeedRuns", "read_config", "resolve", "run_clustering"]
+__all__ = [
+    "GraphClusterer",
+    "NodeEmbedder",
+    "RunConfig",
+    "SeedRuns",
+    "SystemRun",
+    "Trained",
+    "check_wishes",
+    "read_config",
+    "resolve",
+    "run_system",
+]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -14,20 +12,19 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.exceptions import NotFittedError
 from torch_geometric.data import Data
 
-from graphcl.errors import InputError, unknown_name
+from graphcl.errors import InputError
 from graphcl.evaluation.clustering import clustering_scores
 from graphcl.evaluation.selection import Prediction, Rule, Selection
-from graphcl.models import SystemEntry, find_system
-from graphcl.tasks.prepare import check_graph, prepare, scored_nodes
+from graphcl.models import find_system
+from graphcl.tasks.fitting import build_system, train_system
+from graphcl.tasks.prepare import check_graph, place, prepare, scored_nodes
+from graphcl.tasks.trained import Trained
 from graphcl.training import (
     Checkpoint,
     ClusteringSystem,
-    EpochProgress,
     NonFiniteLossError,
     Observer,
-    Trainer,
     TrainingConfig,
-    check_memory,
     deterministic,
     seed_everything,
 )
@@ -60,6 +57,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``.
         seconds_: Training time, without evaluation.
         system_: The trained module.
+        trained_: The same with what it takes to embed a graph, and to be kept on disk.
 
     Raises:
         InputError: Bad data, an unknown method or parameter, a value out of range.
@@ -97,25 +95,21 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
-        config = self.training or TrainingConfig()
+        config, params = self.training or TrainingConfig(), dict(self.params or {})
         device = config.torch_device()
         self.n_clusters_ = self._count(data)
         graph, self.features_ = prepare(data)
-        graph = graph if graph.x.device == device else graph.clone().to(device)
+        graph = place(graph, device)
+        sizes = (graph.x.shape[1], self.n_clusters_)
         labels = None if self.selection != "oracle" or data.y is None or data.y.ndim != 1 else data.y.cpu().numpy()
         scored = scored_nodes(data)
         selection = Selection(self.selection, labels, None if scored is None else scored.cpu().numpy())
         seed_everything(self.seed)
         with deterministic(config.deterministic):
-            system = _build(entry, graph.x.shape[1], self.n_clusters_, dict(self.params or {})).to(device)
-            if config.preflight:
-                check_memory(system, graph, device)
+            system = build_system(entry, sizes, params).to(device)
             watch = _Watch(system, graph, selection)
-            bar = EpochProgress(config.epochs, f"{self.method}, seed {self.seed}") if self.progress else None
-            watchers: list[Observer] = [watch, *observers, *([bar] if bar else [])]
-            trainer = Trainer(config, watchers, checkpoint)
-            with bar or nullcontext():
-                state = trainer.fit(system, graph)
+            title = f"{self.method}, seed {self.seed}" if self.progress else None
+            state = train_system(system, graph, config, [watch, *observers], checkpoint, title)
             if selection.chosen is None:  # the run ended before the system had clusters
                 selection.observe(state.epoch - 1, _predict(system, graph))
         chosen = selection.chosen
@@ -125,7 +119,10 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.epoch_, self.label_free_epoch_ = selection.epoch, selection.label_free_epoch
         self.history_, self.seconds_, self.system_ = state.history, state.seconds, system
         self.stamp_ = selection.stamp
-        self._edges = data.edge_index
+        self.trained_ = Trained.of(
+            system, data, method=self.method, sizes=sizes, params=params, training=config, seed=self.seed,
+            features=self.features_,
+        )  # fmt: skip
         return self
 
     def predict(self, data: Data) -> npt.NDArray[np.int64]:
@@ -140,13 +137,9 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "system_"):
             raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
-        check_graph(data)
-        if (self.features_ == "positional" or data.x is None) and not torch.equal(data.edge_index, self._edges):
-            raise InputError("positional features do not carry over to another graph: give the nodes of both graphs features")
+        self.trained_.check(data)
         graph, _ = prepare(data)
-        device = next(self.system_.parameters()).device
-        graph = graph if graph.x.device == device else graph.clone().to(device)
-        return _predict(self.system_, graph).labels
+        return _predict(self.system_, place(graph, next(self.system_.parameters()).device)).labels
 
     def score(self, data: Data, y: npt.ArrayLike | None = None) -> dict[str, float]:
         """ACC, NMI, ARI and macro-F1 of ``labels_`` against the classes.
@@ -208,15 +201,6 @@ class _Watch:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         self.selection.load_state_dict(state_dict)
-
-
-def _build(entry: SystemEntry, in_features: int, n_clusters: int, params: Mapping[str, Any]) -> Any:
-    system = entry.load()
-    keywords = [p.name for p in signature(system).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    for name in params:
-        if name not in keywords:
-            raise unknown_name(f"parameter of {entry.name}", name, keywords)
-    return system(in_features, n_clusters, **params)
 
 
 def _predict_if_ready(system: ClusteringSystem, data: Data) -> Prediction | None:

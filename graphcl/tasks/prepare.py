@@ -66,6 +66,11 @@ def prepare(data: Data, width: int = 32) -> tuple[Data, str]:
     return graph, features
 
 
+def place(graph: Data, device: torch.device) -> Data:
+    """The graph on a device; a copy where it lies elsewhere."""
+    return graph if graph.x.device == device else graph.clone().to(device)
+
+
 def scored_nodes(data: Data) -> Tensor | None:
     """Mask of the nodes that have a class; ``None`` when all have."""
     return ~data.unlabelled if "unlabelled" in data else None

@@ -13,11 +13,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from graphcl.errors import InputError, unknown_name
 from graphcl.evaluation.selection import Rule
+from graphcl.evaluation.splits import PROTOCOLS
 from graphcl.models import SystemEntry, find_system
 from graphcl.models.recipes import find_recipe
 from graphcl.training import TrainingConfig
 
 MOST_SEEDS = 1000  # whoever asks for more took the number of runs for the seed
+
+# How a run is judged, task by task: keys of a configuration and of a recipe's protocol, and options of the command line.
+WISHES = {
+    "clustering": {"n_clusters": "--k", "selection": "--selection"},
+    "node": {"protocol": "--protocol", "splits": "--splits"},
+}
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,18 @@ class RunConfig:
     Args:
         system: Name of the system.
         dataset: ``domain/name``, or the name of an embedded set.
-        n_clusters: Number of clusters; the number of classes when ``None``.
+        n_clusters: Of a clustering system: the number of clusters; the number of classes when ``None``.
         seeds: One training run each.
-        selection: Which epoch speaks.
+        selection: Of a clustering system: which epoch speaks.
+        protocol: Of a node system: ``"public"`` or ``"random"`` splits; when ``None``, public where the data has masks and
+            random elsewhere.
+        splits: Of a node system: how many random splits; all 20 of the protocol when ``None``.
+        baselines: Whether what needs no training is scored beside it.
         model: Every keyword hyper-parameter of the system.
         training: Settings of the loop.
+
+    Raises:
+        InputError: Fewer than one split, or a protocol that is unknown.
     """
 
     system: str
@@ -39,17 +53,26 @@ class RunConfig:
     n_clusters: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     selection: Rule = "last"
+    protocol: str | None = None
+    splits: int | None = None
+    baselines: bool = True
     model: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self) -> None:
+        if self.protocol not in (None, *PROTOCOLS):
+            raise unknown_name("protocol", str(self.protocol), PROTOCOLS)
+        if self.splits is not None and self.splits < 1:
+            raise InputError(f"splits must be >= 1, the number of random splits; got {self.splits}")
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain containers, for YAML and JSON."""
+        """Plain containers, for YAML and JSON: what its task asks for, and nothing of other tasks."""
         return {
             "system": self.system,
             "dataset": self.dataset,
-            "n_clusters": self.n_clusters,
+            **{name: getattr(self, name) for name in WISHES[find_system(self.system).task]},
             "seeds": list(self.seeds),
-            "selection": self.selection,
+            "baselines": self.baselines,
             "model": dict(self.model),
             "training": asdict(self.training),
         }
@@ -62,6 +85,9 @@ def resolve(
     n_clusters: int | None = None,
     seeds: int | None = None,
     selection: str | None = None,
+    protocol: str | None = None,
+    splits: int | None = None,
+    baselines: bool | None = None,
     settings: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
     first_seed: int = 0,
@@ -74,38 +100,86 @@ def resolve(
         n_clusters: Number of clusters; the number of classes when ``None``.
         seeds: How many; the recipe's number, or 3, when ``None``.
         selection: Instead of the recipe's.
+        protocol: Instead of the recipe's.
+        splits: Instead of the recipe's.
+        baselines: Instead of the recipe's.
         settings: ``key=value`` with ``model.temperature`` or ``training.lr`` for a key; the section may be left out.
         training: Settings of the loop by name, stronger than ``settings``; those that are ``None`` are passed over.
         first_seed: From which the seeds are counted.
 
     Raises:
-        InputError: An unknown name or key, or a value of the wrong type or out of range.
+        InputError: An unknown name or key, a value of the wrong type or out of range, or a wish of another task.
     """
     entry = find_system(system)
+    wishes = {"n_clusters": n_clusters, "selection": selection, "protocol": protocol, "splits": splits}
+    check_wishes(entry, wishes)
     recipe = find_recipe(system, dataset)
     schema = _model_schema(entry)
     model = dict(recipe.model) if recipe else {}
     loop = dict(recipe.training) if recipe else {}
-    protocol = dict(recipe.protocol) if recipe else {}
+    judged = dict(recipe.protocol) if recipe else {}
+    judged |= {name: value for name, value in {**wishes, "baselines": baselines}.items() if value is not None}
     sections = {"model": (list(schema.model_fields), model), "training": ([f.name for f in fields(TrainingConfig)], loop)}
     for setting in settings:
         section, key, value = _parse(setting, {name: keys for name, (keys, _) in sections.items()})
         sections[section][1][key] = value
     loop |= {key: value for key, value in (training or {}).items() if value is not None}
-    count = protocol.get("seeds", 3) if seeds is None else seeds
+    count = judged.pop("seeds", 3) if seeds is None else seeds
+    judged.pop("seeds", None)
     if not 1 <= count <= MOST_SEEDS:
         raise InputError(f"seeds is the number of runs and must lie in 1 .. {MOST_SEEDS}; got {count}")
     if not 0 <= first_seed <= 2**32 - count:
         raise InputError(f"a seed lies in 0 .. 4294967295; got {first_seed}")
+    if "selection" in judged:
+        judged["selection"] = _validate(TypeAdapter(Rule), judged["selection"], "selection")
     return RunConfig(
         system=system,
         dataset=dataset,
-        n_clusters=n_clusters,
         seeds=tuple(range(first_seed, first_seed + count)),
-        selection=_validate(TypeAdapter(Rule), selection or protocol.get("selection", "last"), "selection"),
-        model=_validate(TypeAdapter(schema), model, "model").model_dump(),
-        training=_validate(TypeAdapter(TrainingConfig), loop, "training"),
+        model=check_model(entry, model),
+        training=check_training(loop),
+        **judged,
     )
+
+
+def check_wishes(entry: SystemEntry, wishes: Mapping[str, Any]) -> None:
+    """Refuses what is asked of a system that is of another task's concern.
+
+    Args:
+        entry: The system.
+        wishes: Of `WISHES`, by name; those that are ``None`` were not asked for.
+
+    Raises:
+        InputError: What is refused, and what the system's task takes instead.
+    """
+    own = WISHES[entry.task]
+    for task, options in WISHES.items():
+        for name, option in options.items():
+            if task != entry.task and wishes.get(name) is not None:
+                raise InputError(
+                    f"{option} is for {task} systems, and {entry.name} is a {entry.task} system: leave it out "
+                    f"({entry.task} systems take {' and '.join(own.values())})"
+                )
+
+
+def check_model(entry: SystemEntry, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Every keyword hyper-parameter of a system, with the defaults where ``model`` is silent.
+
+    Raises:
+        InputError: An unknown key, or a value of the wrong type.
+    """
+    content: dict[str, Any] = _validate(TypeAdapter(_model_schema(entry)), dict(model), "model").model_dump()
+    return content
+
+
+def check_training(loop: Mapping[str, Any]) -> TrainingConfig:
+    """Settings of the loop, with the defaults where ``loop`` is silent.
+
+    Raises:
+        InputError: A value of the wrong type or out of range.
+    """
+    config: TrainingConfig = _validate(TypeAdapter(TrainingConfig), dict(loop), "training")
+    return config
 
 
 def read_config(path: Path) -> RunConfig:
@@ -119,9 +193,7 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): the run cannot go on") from error
     config: RunConfig = _validate(TypeAdapter(RunConfig), content, path.name)
-    schema = _model_schema(find_system(config.system))
-    model = _validate(TypeAdapter(schema), config.model, "model").model_dump()
-    config = replace(config, model=model)
+    config = replace(config, model=check_model(find_system(config.system), config.model))
     written = config.as_dict()
     if written != content:
         names = sorted(name for name in {*written, *content} if written.get(name) != content.get(name))

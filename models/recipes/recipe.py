@@ -19,7 +19,8 @@ class Recipe:
         dataset: Name of the data set, or ``domain/name``.
         model: Keyword hyper-parameters of the system; its own defaults where silent.
         training: Settings of the loop; its own defaults where silent.
-        protocol: ``seeds`` (a number) and ``selection``.
+        protocol: ``seeds`` (a number) and ``baselines`` (yes or no); ``n_clusters`` and ``selection`` of a clustering system,
+            ``protocol`` (``public`` or ``random``) and ``splits`` (a number) of a node system.
         published: Figures of the literature, each with metric values and source.
         ours: What we measured, with the command that measured it.
     """

@@ -9,7 +9,7 @@ import yaml
 FILES = sorted(
     [
         "clusters.npy", "config.yaml", "embedding.png", "embeddings.npy", "environment.json", "loss.png", "metrics.json",
-        "metrics.jsonl", "model.safetensors", "results.md",
+        "metrics.jsonl", "model.json", "model.safetensors", "results.md",
     ]
 )  # fmt: skip
 QUICK = ["--epochs", "3", "--seeds", "1", "--device", "cpu", "--set", "warmup=2", "--set", "hidden=8", "--set", "n_init=2"]
@@ -92,6 +92,13 @@ def test_print_config_prints_yaml_and_trains_nothing(cli):
         (["pamc", "karate", "--device", "quark"], ["device 'quark' cannot be used here", "try --device cpu"]),
         (["pamc", "karate", "--device", "cuda:77"], ["device 'cuda:77' cannot be used here"]),
         (["pamc", "karate", "--device", "meta"], ["device 'meta' cannot be used here"]),
+        (["grace", "karate", "--k", "3"], ["--k is for clustering systems, and grace is a node system: leave it out"]),
+        (["grace", "karate", "--selection", "last"], ["--selection is for clustering systems", "take --protocol and --splits"]),
+        (["pamc", "karate", "--protocol", "random"], ["--protocol is for node systems, and pamc is a clustering system"]),
+        (["grace", "karate", "--protocol", "publik"], ["unknown protocol 'publik'; did you mean public"]),
+        (["grace", "karate", "--protocol", "public"], ["the data has no public split"]),
+        (["grace", "davis", "--protocol", "random"], ["the data has no y"]),
+        (["grace", "karate", "--splits", "0"], ["splits must be >= 1"]),
         (["pamc", "davis"], ["how many clusters?"]),
         (["pamc", "davis", "--selection", "oracle"], ["how many clusters?"]),
     ],
@@ -154,7 +161,8 @@ def unfinished(cli, monkeypatch, *arguments):
     "more",
     [
         ["pamc"], ["pamc", "karate"], ["--k", "3"], ["--set", "lr=1"], ["--seeds", "1"], ["--epochs", "3"], ["--out", "s"],
-        ["--selection", "last"], ["--device", "cpu"], ["--print-config"],
+        ["--selection", "last"], ["--device", "cpu"], ["--print-config"], ["--protocol", "public"], ["--splits", "3"],
+        ["--no-baselines"],
     ],
 )  # fmt: skip
 def test_going_on_takes_no_other_wishes(cli, more):
@@ -206,3 +214,62 @@ def test_a_configuration_that_was_changed_after_a_checkpoint_is_refused(cli, tmp
     path = tmp_path / "r" / "config.yaml"
     path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.5"))
     assert "is of another configuration: it says" in cli("run", "--resume", "r").complaint.splitlines()[-1]
+
+
+NODE = ["--epochs", "2", "--seeds", "2", "--device", "cpu", "--set", "hidden=8", "--set", "projection=8"]
+
+
+def test_a_node_system_is_probed_and_its_table_shows_what_stands_beside_it(cli, tmp_path):
+    answer = cli("run", "grace", "karate", *NODE, "--splits", 1, "--out", "r")
+    assert answer.code == 0, answer.err
+    assert answer.paths == ["r", *(f"r/{name}" for name in FILES if name != "clusters.npy")]
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "random 10/10/80"
+    for name in ("grace", "raw", "filtered-2", "random-gcn-8"):
+        (line,) = [line for line in answer.out.splitlines() if line.split()[:1] == [name] and "on" not in line.split()]
+        scores = metrics["metrics"] if name == "grace" else metrics["baselines"][name]
+        assert [cell.split("±")[0] for cell in line.split()[1:]] == [f"{value['mean']:.4f}" for value in scores.values()]
+    text = " ".join(answer.out.split())
+    assert "linear probe, random 10/10/80 split" in text
+    assert "STAMPED 1 of the 20 splits of the protocol" in text
+
+
+def test_baselines_can_be_left_out(cli, tmp_path):
+    answer = cli("run", "grace", "karate", *NODE, "--splits", 1, "--no-baselines", "--out", "r")
+    assert answer.code == 0, answer.err
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["baselines"] == {}
+
+
+def write_set(folder, **more):
+    folder.mkdir(parents=True)
+    ring = np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+    np.savez(folder / "data.npz", edge_index=ring, x=np.eye(6, dtype=np.float32), y=np.arange(6) % 2, **more)
+
+
+def test_of_two_sets_of_one_name_the_task_chooses_and_else_both_are_listed(cli, tmp_path):
+    for domain in ("citation", "clustering", "coauthor", "copurchase"):
+        write_set(tmp_path / "root" / domain / ("both" if domain[0:2] in ("ci", "cl") else "other"))
+    root = ["--data", tmp_path / "root", "--print-config"]
+    assert "dataset: citation/both" in cli("run", "grace", "both", *root).out
+    assert "dataset: clustering/both" in cli("run", "pamc", "both", *root).out
+    complaint = cli("run", "grace", "other", *root).complaint
+    assert "data set 'other' is in 2 domains; say copurchase/other or coauthor/other" in complaint
+
+
+def test_the_split_that_comes_with_a_set_is_the_protocol(cli, tmp_path):
+    masks = {key: np.arange(6) // 2 == part for part, key in enumerate(("train_mask", "val_mask", "test_mask"))}
+    write_set(tmp_path / "root" / "citation" / "mine", **masks)
+    answer = cli("run", "grace", "mine", *NODE, "--data", tmp_path / "root", "--out", "r")
+    assert answer.code == 0, answer.err
+    protocol = json.loads((tmp_path / "r" / "metrics.json").read_text())["protocol"]
+    assert (protocol["name"], protocol["splits"], protocol["stamp"]) == ("public", 1, None)
+
+
+def test_a_run_that_diverged_says_how_to_go_on_or_to_start_anew(cli):
+    bad = ["run", "grace", "karate", *NODE, "--set", "lr=1e30", "--epochs", 5, "--out", "r"]
+    answer = cli(*bad)
+    assert answer.code == 1
+    assert "try a smaller lr" in answer.err.splitlines()[-1]
+    assert "r/metrics.json" not in answer.paths
+    want = "r holds an unfinished run: continue it with graphcl run --resume r, or name another folder with --out"
+    assert cli(*bad).complaint == want

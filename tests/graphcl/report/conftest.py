@@ -21,6 +21,7 @@ def metrics() -> Callable[..., dict[str, Any]]:
             "system": "pamc",
             "dataset": "citation/cora",
             "protocol": {
+                "name": "clustering",
                 "selection": "last",
                 "stamp": None,
                 "n_clusters": 7,

@@ -33,28 +33,40 @@ def points(n, d, clusters, seed=0):
 )
 def test_an_embedding_of_any_shape_is_drawn(tmp_path, n, d, clusters):
     embedding, labels = points(n, d, clusters)
-    embedding_map(embedding, labels, tmp_path / "e.png", title="pamc on x")
+    embedding_map(embedding, tmp_path / "e.png", title="pamc on x", clusters=labels)
     pixels(tmp_path / "e.png")
 
 
 def test_an_embedding_that_collapsed_to_a_point_is_drawn(tmp_path):
-    embedding_map(np.ones((9, 3), dtype=np.float32), np.zeros(9, dtype=int), tmp_path / "e.png", title="flat")
+    embedding_map(np.ones((9, 3), dtype=np.float32), tmp_path / "e.png", title="flat", clusters=np.zeros(9, dtype=int))
     pixels(tmp_path / "e.png")
 
 
 def test_classes_get_a_panel_of_their_own(tmp_path):
     embedding, labels = points(60, 4, 3)
-    embedding_map(embedding, labels, tmp_path / "one.png", title="t")
-    embedding_map(embedding, labels, tmp_path / "two.png", title="t", classes=np.where(labels == 0, -1, labels))
+    embedding_map(embedding, tmp_path / "one.png", title="t", clusters=labels)
+    embedding_map(embedding, tmp_path / "two.png", title="t", clusters=labels, classes=np.where(labels == 0, -1, labels))
     one, two = pixels(tmp_path / "one.png"), pixels(tmp_path / "two.png")
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
+
+
+@pytest.mark.parametrize("known", [[], ["clusters"], ["classes"]])
+def test_one_panel_is_drawn_for_what_is_known_or_for_nothing_known(tmp_path, monkeypatch, known):
+    figures = []
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    embedding, labels = points(9, 4, 3)
+    embedding_map(embedding, tmp_path / "e.png", title="t", **dict.fromkeys(known, labels))
+    (axes,) = figures[0].axes
+    assert axes.get_title() == "".join(known)
+    assert len(axes.collections[0].get_offsets()) == 9
+    assert (axes.get_legend() is None) == (not known)
 
 
 def test_a_class_of_minus_one_reads_none(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
     embedding, labels = points(9, 4, 3)
-    embedding_map(embedding, labels, tmp_path / "e.png", title="t", classes=labels - 1)
+    embedding_map(embedding, tmp_path / "e.png", title="t", clusters=labels, classes=labels - 1)
     legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figures[0].axes]
     assert legends == [["0", "1", "2"], ["none", "0", "1"]]
     colours = [[handle.get_color() for handle in axes.get_legend().legend_handles] for axes in figures[0].axes]
@@ -66,7 +78,7 @@ def test_of_more_than_twenty_thousand_nodes_a_fixed_choice_is_drawn(tmp_path, mo
     monkeypatch.setattr(pictures, "_scatter", lambda axes, where, colours: drawn.append((where, colours)))
     embedding, labels = points(20_500, 3, 4)
     for seed in (0, 0, 1):
-        embedding_map(embedding, labels, tmp_path / "e.png", title="t", classes=labels, seed=seed)
+        embedding_map(embedding, tmp_path / "e.png", title="t", clusters=labels, classes=labels, seed=seed)
     assert all(len(where) == len(colours) == pictures.POINTS for where, colours in drawn)
     assert np.array_equal(drawn[0][1], drawn[1][1]), "classes are those of the nodes drawn"
     assert np.array_equal(drawn[0][0], drawn[2][0])
@@ -75,7 +87,7 @@ def test_of_more_than_twenty_thousand_nodes_a_fixed_choice_is_drawn(tmp_path, mo
 
 def test_many_points_still_make_a_valid_picture_of_modest_size(tmp_path):
     embedding, labels = points(20_500, 3, 4)
-    embedding_map(embedding, labels, tmp_path / "e.png", title="t")
+    embedding_map(embedding, tmp_path / "e.png", title="t", clusters=labels)
     pixels(tmp_path / "e.png")
 
 
@@ -119,7 +131,7 @@ def test_principal_components_are_those_of_the_largest_variance():
 def test_pictures_open_no_window_and_leave_pyplot_alone(tmp_path):
     script = (
         "import sys; from pathlib import Path; import numpy as np; from graphcl.report import pictures\n"
-        "pictures.embedding_map(np.eye(4, dtype=np.float32), np.arange(4), Path(sys.argv[1]) / 'e.png', title='t')\n"
+        "pictures.embedding_map(np.eye(4, dtype=np.float32), Path(sys.argv[1]) / 'e.png', title='t', clusters=np.arange(4))\n"
         "pictures.loss_curve([{'epoch': 0, 'loss': 1.0}], Path(sys.argv[1]) / 'l.png', title='t')\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'tkinter' not in sys.modules\n"
     )

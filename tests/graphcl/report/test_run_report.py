@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphcl.report import result_markdown, run_report, write_report
-from graphcl.tasks import ClusteringRun
+from graphcl.tasks import SystemRun
 from graphcl.training import RunFolder
 
 
@@ -20,7 +20,7 @@ def run(metrics):
         embedding_=np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32),
         labels_=np.arange(8) % 2,
     )
-    return ClusteringRun(metrics(), first)
+    return SystemRun(metrics(), first)
 
 
 def names(path):
@@ -33,8 +33,16 @@ def test_two_pictures_and_a_table_are_added(run, tmp_path):
     assert (tmp_path / "results.md").read_text(encoding="utf-8") == result_markdown(run.metrics)
 
 
+def test_embeddings_without_clusters_are_drawn_too(run, tmp_path, monkeypatch):
+    del run.first.labels_
+    seen = []
+    monkeypatch.setattr(run_report, "embedding_map", lambda embedding, path, **more: seen.append(more["clusters"]))
+    write_report(run, Data(y=torch.arange(8) % 3), RunFolder(tmp_path))
+    assert seen == [None]
+
+
 def test_without_scores_there_is_no_table(run, tmp_path):
-    bare = ClusteringRun({**run.metrics, "metrics": {}, "baselines": {}}, run.first)
+    bare = SystemRun({**run.metrics, "metrics": {}, "baselines": {}}, run.first)
     write_report(bare, Data(), RunFolder(tmp_path))
     assert names(tmp_path) == ["embedding.png", "loss.png"]
 
@@ -51,12 +59,12 @@ def test_without_scores_there_is_no_table(run, tmp_path):
 def test_the_map_shows_classes_where_nodes_have_one(run, tmp_path, monkeypatch, data, classes):
     seen = []
 
-    def draw(embedding, clusters, path, *, title, classes):
-        seen.append((title, None if classes is None else classes.tolist()))
+    def draw(embedding, path, *, title, clusters, classes):
+        seen.append((title, clusters is run.first.labels_, None if classes is None else classes.tolist()))
 
     monkeypatch.setattr(run_report, "embedding_map", draw)
     write_report(run, data, RunFolder(tmp_path))
-    assert seen == [("pamc on citation/cora, seed 3", classes)]
+    assert seen == [("pamc on citation/cora, seed 3", True, classes)]
 
 
 def test_a_picture_that_fails_leaves_no_piece_of_it(run, tmp_path, monkeypatch):

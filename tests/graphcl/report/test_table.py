@@ -68,6 +68,31 @@ def test_the_caption_says_how_the_numbers_came_about(metrics):
     assert caption(metrics(seeds=1)).startswith("one seed, ")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ({"name": "public", "splits": 1}, "one seed, linear probe, public split, training"),
+        ({"name": "public", "splits": 20}, "linear probe, public x 20, acc std over splits 0.0250, training"),
+        ({"name": "random 10/10/80", "splits": 20}, "linear probe, random 10/10/80 x 20, acc std over splits 0.0250, training"),
+        (
+            {
+                "name": "random 10/10/80",
+                "splits": 3,
+                "baseline_splits": {"raw": 1},
+                "stamp": "3 of the 20 splits of the protocol",
+            },
+            "raw on 1 of the splits only, training 12.3 s a seed, peak memory 612 MB. STAMPED 3 of the 20 splits",
+        ),
+        ({"name": None, "splits": 0}, "one seed, not scored, training"),
+    ],
+)
+def test_the_caption_of_a_probe_names_split_and_spread(metrics, protocol, words):
+    content = metrics(seeds=1)
+    content["protocol"] = {"stamp": None, "features": "given", "baseline_splits": {}, **protocol}
+    content["split_std"] = {"acc": 0.025, "f1": 0.5}
+    assert words in caption(content)
+
+
 def test_positional_features_are_mentioned(metrics):
     assert "positional features (the graph brought none)" in caption(metrics(features="positional"))
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphcl.tasks import GraphClusterer, RunConfig
+from graphcl.tasks import GraphClusterer, NodeEmbedder, RunConfig
 from graphcl.training import TrainingConfig
 
 PARAMS = {"hidden": 16, "width": 8, "warmup": 3, "n_init": 2}
+SMALL = {"hidden": 8, "projection": 8}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -63,5 +64,27 @@ def run_config() -> Callable[..., RunConfig]:
     ) -> RunConfig:
         training = TrainingConfig(epochs=epochs, device="cpu")
         return RunConfig("pamc", "planted", n_clusters, seeds=seeds, selection=selection, model=PARAMS, training=training)
+
+    return make
+
+
+@pytest.fixture
+def embedder() -> Callable[..., NodeEmbedder]:
+    """Makes a small, quick embedder."""
+
+    def make(*, epochs: int = 4, params: Mapping[str, Any] | None = None, **more: Any) -> NodeEmbedder:
+        training = TrainingConfig(epochs=epochs, lr=0.01, device="cpu")
+        return NodeEmbedder(params={**SMALL, **(params or {})}, training=training, **more)
+
+    return make
+
+
+@pytest.fixture
+def node_config() -> Callable[..., RunConfig]:
+    """Makes the configuration of a small, quick run of a node system."""
+
+    def make(seeds: tuple[int, ...] = (0, 1), epochs: int = 4, **more: Any) -> RunConfig:
+        training = TrainingConfig(epochs=epochs, lr=0.01, device="cpu")
+        return RunConfig("grace", "planted", seeds=seeds, model=SMALL, training=training, **more)
 
     return make

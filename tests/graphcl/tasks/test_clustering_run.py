@@ -13,16 +13,17 @@ from graphcl.errors import InputError
 from graphcl.evaluation import METRICS, clustering_scores
 from graphcl.evaluation.selection import STAMP
 from graphcl.models.clustering import PamC
-from graphcl.tasks import run_clustering
+from graphcl.tasks import run_system
 from graphcl.training import NonFiniteLossError, RunFolder, load_weights
 
 FILES = [
-    "clusters.npy", "config.yaml", "embeddings.npy", "environment.json", "metrics.json", "metrics.jsonl", "model.safetensors",
+    "clusters.npy", "config.yaml", "embeddings.npy", "environment.json", "metrics.json", "metrics.jsonl", "model.json",
+    "model.safetensors",
 ]  # fmt: skip
 
 
 def start(config, data, path, **more):
-    return run_clustering(config, data, RunFolder(path), **more)
+    return run_system(config, data, RunFolder(path), **more)
 
 
 def names(path):
@@ -190,7 +191,7 @@ def test_a_report_that_fails_can_be_made_up_for_without_training(run_config, pla
     with pytest.raises(KeyboardInterrupt):
         start(config, data, tmp_path / "a", report=fail)
     monkeypatch.setattr(PamC, "training_step", lambda self, data: pytest.fail("it trains again"))
-    run = run_clustering(config, data, RunFolder.reopen(tmp_path / "a"))
+    run = run_system(config, data, RunFolder.reopen(tmp_path / "a"))
     monkeypatch.undo()
     whole = start(config, data, tmp_path / "b")
     assert run.metrics["metrics"] == whole.metrics["metrics"]

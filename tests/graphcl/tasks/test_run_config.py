@@ -139,7 +139,9 @@ def test_an_unknown_selection_or_system_is_refused():
 def test_the_written_form_is_plain_and_complete():
     config = resolve("pamc", "digits", seeds=2)
     plain = yaml.safe_load(yaml.safe_dump(config.as_dict()))
-    assert list(config.as_dict()) == ["system", "dataset", "n_clusters", "seeds", "selection", "model", "training"]
+    keys = ["system", "dataset", "n_clusters", "selection", "seeds", "baselines", "model", "training"]
+    assert list(config.as_dict()) == keys
+    assert list(resolve("grace", "digits").as_dict()) == [*keys[:2], "protocol", "splits", *keys[4:]]
     assert plain == config.as_dict()
     assert plain["seeds"] == [0, 1]
     assert plain["training"] == dataclasses.asdict(config.training)
@@ -150,8 +152,46 @@ def test_the_written_form_resolves_to_the_same_run():
     plain = config.as_dict()
     items = [(part, key, value) for part in ("model", "training") for key, value in plain[part].items()]
     wishes = [f"{part}.{key}={value}" for part, key, value in items if value is not None]
-    assert [key for _, key, value in items if value is None] == ["clip_norm"]
+    silent = {key for _, key, value in items if value is None}  # nothing can be said of these on the command line
+    assert silent == {"clip_norm", *(key for key, value in DEFAULTS.items() if value is None)}
     assert resolve(plain["system"], plain["dataset"], settings=wishes).as_dict() == plain
+
+
+def test_a_node_system_takes_protocol_and_splits_from_recipe_or_wish(monkeypatch):
+    recipe = Recipe("grace", "mine", protocol={"seeds": 4, "protocol": "random", "splits": 5, "baselines": False})
+    monkeypatch.setattr("graphcl.tasks.run_config.find_recipe", lambda system, dataset: recipe)
+    config = resolve("grace", "mine")
+    assert (config.protocol, config.splits, config.baselines, len(config.seeds)) == ("random", 5, False, 4)
+    config = resolve("grace", "mine", protocol="public", splits=2, baselines=True, seeds=1)
+    assert (config.protocol, config.splits, config.baselines, len(config.seeds)) == ("public", 2, True, 1)
+    monkeypatch.undo()
+    config = resolve("grace", "mine")
+    assert (config.protocol, config.splits, config.baselines) == (None, None, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "wish", "message"),
+    [
+        ("grace", {"n_clusters": 3}, r"--k is for clustering systems, and grace is a node system: leave it out \(node systems"),
+        ("grace", {"selection": "last"}, "--selection is for clustering systems, and grace is a node system"),
+        ("pamc", {"protocol": "public"}, "--protocol is for node systems.*clustering systems take --k and --selection"),
+        ("pamc", {"splits": 3}, "--splits is for node systems, and pamc is a clustering system"),
+        ("grace", {"protocol": "publik"}, "unknown protocol 'publik'; did you mean public"),
+        ("grace", {"splits": 0}, "splits must be >= 1, the number of random splits; got 0"),
+    ],
+)
+def test_wishes_of_another_task_and_bad_ones_are_refused(system, wish, message):
+    with pytest.raises(InputError, match=message):
+        resolve(system, "x", **wish)
+
+
+def test_a_node_configuration_is_read_as_it_was_written(tmp_path):
+    config = resolve("grace", "x", protocol="random", splits=3, baselines=False)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
+    assert read_config(tmp_path / "config.yaml") == config
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config.as_dict(), "protocol": "best"}))
+    with pytest.raises(InputError, match="unknown protocol 'best'"):
+        read_config(tmp_path / "config.yaml")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import yaml
 from graphcl.datasets import names
 from graphcl.models import SYSTEMS
 from graphcl.models.recipes import Recipe, find_recipe, recipe_names
+from graphcl.tasks.run_config import WISHES
 from graphcl.training import TrainingConfig
 
 FILES = sorted((e for e in files("graphcl.models.recipes").iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name)
@@ -45,9 +46,11 @@ def test_the_system_is_known_and_takes_the_model_settings_by_keyword(file):
 def test_the_training_settings_and_the_protocol_are_valid(file):
     recipe = read(file)
     TrainingConfig(**recipe.training)
-    assert set(recipe.protocol) <= {"seeds", "selection"}
+    assert set(recipe.protocol) <= {"seeds", "baselines", *WISHES[SYSTEMS[recipe.system].task]}
     assert recipe.protocol.get("seeds", 1) >= 1
     assert recipe.protocol.get("selection", "last") in ("last", "label_free", "oracle")
+    assert recipe.protocol.get("protocol", "public") in ("public", "random")
+    assert recipe.protocol.get("splits", 1) >= 1
 
 
 @every_file

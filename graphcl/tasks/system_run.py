@@ -1,0 +1,99 @@
+"""A system on a data set: every seed, what stands beside it, and the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch_geometric.data import Data
+
+from graphcl.evaluation import summarise
+from graphcl.models import find_system
+from graphcl.tasks.clustering_run import ClusteringJudge
+from graphcl.tasks.node_run import NodeJudge
+from graphcl.tasks.run_config import RunConfig
+from graphcl.tasks.seed_runs import SeedRuns
+from graphcl.tasks.verdict import Face, Judge, Say
+from graphcl.training import RunFolder, peak_memory_mb
+
+JUDGES: Mapping[str, Callable[[RunConfig, Data], Judge]] = {"clustering": ClusteringJudge, "node": NodeJudge}
+
+
+@dataclass(frozen=True)
+class SystemRun:
+    """What a run left: the content of ``metrics.json``, and the estimator of the first seed, which drew the pictures."""
+
+    metrics: Mapping[str, Any]
+    first: Any
+
+
+def run_system(
+    config: RunConfig,
+    data: Data,
+    folder: RunFolder,
+    *,
+    progress: bool = False,
+    resumable: bool = True,
+    report: Callable[[SystemRun], None] = lambda run: None,
+    say: Say = lambda line: None,
+) -> SystemRun:
+    """Trains every seed, scores all by the protocol of the system's task, and writes the run folder.
+
+    ``environment.json`` and ``config.yaml`` come first, ``metrics.jsonl`` grows with every epoch, ``checkpoints`` hold what is
+    needed to go on; ``embeddings.npy``, ``clusters.npy`` of a clustering system, ``model.safetensors`` and ``model.json`` (of
+    the first seed) follow, and ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no
+    longer. The weights are those of the last epoch, whichever epoch was selected.
+
+    Args:
+        config: The resolved run.
+        data: The graph.
+        folder: Where to write; one that was reopened is gone on with.
+        progress: Whether to show a progress bar.
+        resumable: Whether checkpoints are written.
+        report: Adds files of its own before the run counts as finished.
+        say: Told what is being done, line by line.
+
+    Raises:
+        InputError: Data or settings that cannot be used, or others than those the run was started with.
+        NonFiniteLossError: Training diverged.
+    """
+    device = config.training.torch_device()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    began = time.perf_counter()
+    judge = JUDGES[find_system(config.system).task](config, data)
+    provenance = getattr(data, "provenance", None)
+    runs = SeedRuns(folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say)
+    fitted: list[Face] = []
+    for seed in config.seeds:
+        face = judge.face(seed, progress=progress)
+        with runs.watch(seed) as watch:
+            face.fit(data, observers=watch.observers, checkpoint=watch.checkpoint)
+        fitted.append(face)
+    peak, first = peak_memory_mb(device), fitted[0]
+    verdict = judge.judge(fitted, say)
+    metrics = {
+        "system": config.system,
+        "dataset": config.dataset,
+        "protocol": dict(verdict.protocol),
+        "seeds": list(config.seeds),
+        "metrics": dict(verdict.metrics),
+        **verdict.more,
+        "baselines": dict(verdict.baselines),
+        "seconds": {
+            "training": summarise([{"s": face.seconds_} for face in fitted])["s"],
+            "total": time.perf_counter() - began + runs.earlier_seconds,
+        },
+        "peak_memory_mb": round(peak, 1),
+    }
+    for name, array in {"embeddings.npy": first.embedding_, **judge.arrays(first)}.items():
+        folder.write_array(name, array)
+    first.trained_.write(folder)
+    run = SystemRun(metrics, first)
+    report(run)
+    folder.write_json("metrics.json", metrics)
+    folder.discard_checkpoints()
+    return run
