@@ -34,6 +34,20 @@ SYSTEMS = {
             "pamc", "clustering", f"{_CLUSTERING}.pamc", "PamC", "contrast against meta-nodes (Kulatilleke et al., 2022)"
         ),
         SystemEntry(
+            "sdcn",
+            "clustering",
+            f"{_CLUSTERING}.sdcn",
+            "SDCN",
+            "an auto-encoder and a graph network teach each other (Bo et al., 2020)",
+        ),
+        SystemEntry(
+            "scgc-k",
+            "clustering",
+            f"{_CLUSTERING}.scgc_k",
+            "SCGCK",
+            "an auto-encoder whose neighbours agree, against all other nodes (Kulatilleke et al., 2022)",
+        ),
+        SystemEntry(
             "grace", "node", f"{_NODE}.grace", "GRACE", "tell every node from all others of two views (Zhu et al., 2020)"
         ),
     )

@@ -10,6 +10,7 @@ from graphcl.kernels.pair import pair_lse
 from graphcl.kernels.pair_kernel import GaussianKernel, IMQKernel, LogKernel, PairKernel, RieszKernel, SoftplusKernel
 from graphcl.kernels.pair_reference import pair_lse_reference, pair_sum_reference
 from graphcl.kernels.pair_sum import pair_sum
+from graphcl.kernels.powers import Powers, adjacency_powers
 from graphcl.kernels.propagate import propagate
 from graphcl.kernels.rule import Rule
 from graphcl.kernels.segment import segment_sum
@@ -23,10 +24,12 @@ __all__ = [
     "IMQKernel",
     "LogKernel",
     "PairKernel",
+    "Powers",
     "RieszKernel",
     "Rule",
     "SoftplusKernel",
     "WeakTensorCache",
+    "adjacency_powers",
     "cached_adjacency",
     "edge_dot",
     "feature_product",

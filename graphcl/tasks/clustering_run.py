@@ -50,8 +50,18 @@ class ClusteringJudge:
         if scored and self.config.baselines:
             say("k-means on raw and on filtered features, for comparison")
             anchors = self._anchors(fitted[0].n_clusters_)
-        scores = summarise([clusterer.score(data) for clusterer in fitted]) if scored else {}
-        return Verdict(self._protocol(fitted), scores, anchors)
+        scores = [clusterer.score(data) for clusterer in fitted] if scored else []
+        more: dict[str, Any] = {}
+        seconds: dict[str, Any] = {}
+        began = [clusterer.initial_ for clusterer in fitted if clusterer.initial_ is not None]
+        if len(began) == len(fitted):
+            seconds["pretraining"] = summarise([{"s": one.seconds} for one in began])["s"]
+            first = [one for clusterer in fitted if scored and (one := clusterer.score_initial(data)) is not None]
+            if first:
+                anchors["kmeans-initial"] = summarise(first)
+                gains = [{name: own[name] - one[name] for name in own} for own, one in zip(scores, first, strict=True)]
+                more["gain"] = summarise(gains)
+        return Verdict(self._protocol(fitted), summarise(scores) if scores else {}, anchors, more, seconds)
 
     def arrays(self, first: GraphClusterer) -> Mapping[str, npt.NDArray[Any]]:
         """The clusters."""

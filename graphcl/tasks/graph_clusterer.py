@@ -16,6 +16,7 @@ from graphcl.errors import InputError
 from graphcl.evaluation.clustering import clustering_scores
 from graphcl.evaluation.selection import Prediction, Rule, Selection
 from graphcl.models import find_system
+from graphcl.models.clustering.initial import Initial
 from graphcl.tasks.fitting import build_system, train_system
 from graphcl.tasks.prepare import check_graph, place, prepare, scored_nodes
 from graphcl.tasks.trained import Trained
@@ -57,6 +58,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``.
         seconds_: Training time, without evaluation.
         system_: The trained module.
+        initial_: Where its clusters began: labels of the first k-means, seconds of pre-training; ``None`` if it does not say.
         trained_: The same with what it takes to embed a graph, and to be kept on disk.
 
     Raises:
@@ -118,7 +120,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.labels_, self.confidence_, self.embedding_ = chosen.labels, chosen.confidence, chosen.embedding
         self.epoch_, self.label_free_epoch_ = selection.epoch, selection.label_free_epoch
         self.history_, self.seconds_, self.system_ = state.history, state.seconds, system
-        self.stamp_ = selection.stamp
+        watch.keep_initial()
+        self.stamp_, self.initial_ = selection.stamp, watch.initial
         self.trained_ = Trained.of(
             system, data, method=self.method, sizes=sizes, params=params, training=config, seed=self.seed,
             features=self.features_,
@@ -154,14 +157,23 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "labels_"):
             raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        return self._score(data, y, self.labels_)
+
+    def score_initial(self, data: Data, y: npt.ArrayLike | None = None) -> dict[str, float] | None:
+        """The same of the k-means that its clusters began with; ``None`` where the system does not say."""
+        if not hasattr(self, "labels_"):
+            raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        return None if self.initial_ is None else self._score(data, y, self.initial_.labels)
+
+    def _score(self, data: Data, y: npt.ArrayLike | None, labels: npt.NDArray[np.int64]) -> dict[str, float]:
         if y is None and data.y is None:
             raise InputError("there is nothing to score against: the data has no y")
         true = np.asarray(data.y.cpu() if y is None else y)
         scored = scored_nodes(data)
         if scored is None:
-            return clustering_scores(true, self.labels_)
+            return clustering_scores(true, labels)
         mask = scored.cpu().numpy()
-        return clustering_scores(true[mask], self.labels_[mask])
+        return clustering_scores(true[mask], labels[mask])
 
     def _count(self, data: Data) -> int:
         if self.n_clusters is not None:
@@ -186,8 +198,10 @@ class _Watch:
 
     def __init__(self, system: ClusteringSystem, data: Data, selection: Selection) -> None:
         self.system, self.data, self.selection = system, data, selection
+        self.initial: Initial | None = None
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> bool:
+        self.keep_initial()
         prediction = _predict_if_ready(self.system, self.data)
         if prediction is None:
             return False
@@ -196,11 +210,18 @@ class _Watch:
             terms["changed"] = self.selection.changed
         return stop
 
+    def keep_initial(self) -> None:
+        """Keeps where the clusters began: a system that comes back from a checkpoint has forgotten it."""
+        if self.initial is None:
+            self.initial = getattr(self.system, "initial", None)
+
     def state_dict(self) -> Mapping[str, Any]:
-        return self.selection.state_dict()
+        initial = None if self.initial is None else (self.initial.labels, self.initial.seconds)
+        return {"selection": self.selection.state_dict(), "initial": initial}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        self.selection.load_state_dict(state_dict)
+        self.selection.load_state_dict(state_dict["selection"])
+        self.initial = None if state_dict["initial"] is None else Initial(*state_dict["initial"])
 
 
 def _predict_if_ready(system: ClusteringSystem, data: Data) -> Prediction | None:

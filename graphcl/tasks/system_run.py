@@ -85,6 +85,7 @@ def run_system(
         "baselines": dict(verdict.baselines),
         "seconds": {
             "training": summarise([{"s": face.seconds_} for face in fitted])["s"],
+            **verdict.seconds,
             "total": time.perf_counter() - began + runs.earlier_seconds,
         },
         "peak_memory_mb": round(peak, 1),

@@ -41,12 +41,14 @@ class Verdict:
         metrics: Name to mean, deviation and values over the seeds; empty where there was nothing to score against.
         baselines: The same for each of the methods that stand beside it.
         more: Further entries of ``metrics.json``.
+        seconds: Further entries of its ``seconds``.
     """
 
     protocol: Mapping[str, Any]
     metrics: Mapping[str, Any]
     baselines: Mapping[str, Any]
     more: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Judge(Protocol):

@@ -47,12 +47,13 @@ def test_the_folder_holds_exactly_what_is_promised(done):
 def test_metrics_json_has_its_shape(done):
     metrics = done.metrics
     assert list(metrics) == [
-        "system", "dataset", "protocol", "seeds", "metrics", "baselines", "seconds", "peak_memory_mb",
+        "system", "dataset", "protocol", "seeds", "metrics", "gain", "baselines", "seconds", "peak_memory_mb",
     ]  # fmt: skip
     assert (metrics["system"], metrics["dataset"], metrics["seeds"]) == ("pamc", "planted", [0, 1])
     assert list(metrics["metrics"]) == list(METRICS)
-    assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-2"]
-    for scores in (metrics["metrics"], *metrics["baselines"].values()):
+    assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-2", "kmeans-initial"]
+    assert list(metrics["seconds"]) == ["training", "pretraining", "total"]
+    for scores in (metrics["metrics"], metrics["gain"], *metrics["baselines"].values()):
         for value in scores.values():
             assert set(value) == {"mean", "std", "values"}
             assert len(value["values"]) == 2
@@ -65,6 +66,15 @@ def test_metrics_json_has_its_shape(done):
     assert metrics["protocol"]["epochs"] == [5, 5]
     assert metrics["seconds"]["total"] >= sum(metrics["seconds"]["training"]["values"]) > 0
     assert metrics["peak_memory_mb"] > 50
+
+
+def test_the_gain_is_what_came_after_the_clusters_began(done):
+    own, initial = done.metrics["metrics"]["acc"], done.metrics["baselines"]["kmeans-initial"]["acc"]
+    gains = [a - b for a, b in zip(own["values"], initial["values"], strict=True)]
+    assert done.metrics["gain"]["acc"]["values"] == pytest.approx(gains)
+    clusterer = done.run.first
+    assert clusterer.initial_.labels.shape == clusterer.labels_.shape
+    assert clusterer.score_initial(done.data)["acc"] == pytest.approx(initial["values"][0])
 
 
 def test_what_is_returned_is_what_is_written(done):

@@ -451,3 +451,114 @@ def test_more_clusters_than_nodes_no_edges_and_another_width_are_refused():
         small().training_step(Data(x=data.x, edge_index=torch.zeros(2, 0, dtype=torch.int64)))
     with pytest.raises(InputError, match="made for 5 features a node"):
         small(f=5).training_step(data)
+
+
+def pretrained(data, seed=0, **options):
+    torch.manual_seed(seed)
+    small = {"hidden": 8, "width": 4, "n_init": 3, "pretrain_epochs": 2}
+    system = PamC(data.x.shape[1], 3, start="autoencoder", **{**small, **options})
+    system.on_epoch_start(0, data)
+    return system
+
+
+def test_from_the_auto_encoder_a_step_is_the_published_objective():
+    data = blocks(weighted=True, isolated=1)
+    system = pretrained(data, temperature=0.8, order=3, contrast=0.7, self_training=0.4, warmup=5)
+    z = system.embed(data).double()
+    n = len(z)
+    a = torch.eye(n, dtype=torch.float64)
+    a[data.edge_index[1], data.edge_index[0]] = data.edge_weight.double()
+    a /= a.sum(1, keepdim=True)
+    u = F.normalize(z, dim=1)
+    s = (u @ u.T).fill_diagonal_(0) / 0.8
+    attraction = -((a + a @ a + a @ a @ a) * s.exp()).sum(1).log().mean()
+    q = 1 / (1 + (z[:, None] - system.centres.detach().double()).square().sum(2))
+    q /= q.sum(1, keepdim=True)
+    c = F.normalize(torch.stack([z[q.argmax(1) == own].sum(0) for own in q.argmax(1).unique()]), dim=1)
+    repulsion = ((c @ c.T).fill_diagonal_(0) / 0.8).exp().sum(1).log().mean()
+    p = q**2 / q.sum(0)
+    p /= p.sum(1, keepdim=True)
+    sharpen = (p * (p / q).log()).sum(1).mean()
+    terms = system.training_step(data)
+    torch.testing.assert_close(terms["contrast"].double(), attraction + repulsion, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(terms["loss"].double(), 0.7 * (attraction + repulsion) + 0.4 * sharpen, rtol=1e-5, atol=1e-5)
+
+
+def test_the_auto_encoder_has_the_published_sizes_and_no_decoder():
+    system = PamC(20, 3, start="autoencoder")
+    shapes = [tuple(p.shape) for name, p in system.encoder.named_parameters() if name.endswith("weight")]
+    assert shapes == [(500, 20), (500, 500), (2000, 500), (10, 2000)]
+    assert system.objective.proxy == "pamc"
+    assert PamC(20, 3).objective.proxy == "node"
+
+
+def test_the_first_epoch_pre_trains_and_places_the_centres_whatever_the_warm_up():
+    data = blocks()
+    system = pretrained(data, warmup=9)
+    assert bool(system.clustered)
+    z = system.embed(data)
+    assert clustering_scores(kmeans(z.numpy(), 3, seed=0).labels, system.initial.labels)["acc"] == 1
+    assert system.initial.seconds > 0
+    before = copy.deepcopy(system.state_dict())
+    system.on_epoch_start(1, data)
+    assert all(torch.equal(value, before[name]) for name, value in system.state_dict().items())
+
+
+def test_what_k_means_said_first_is_kept_for_the_record():
+    data, system = blocks(), small()
+    assert system.initial is None
+    system.place_centres(data)
+    assert (system.initial.labels == system.assign(system.embed(data)).argmax(1).numpy()).all()
+    assert system.initial.seconds == 0
+    assert "initial" not in system.state_dict()
+
+
+@pytest.mark.parametrize("start", ["propagated", "autoencoder"])
+@pytest.mark.parametrize("proxy", ["pamc", "cluster", "node", "hybrid", "exact"])
+def test_every_proxy_lowers_its_loss_from_every_start_to_the_same_bits_twice(start, proxy):
+    data = blocks()
+    options = {"start": start, "proxy": proxy, "warmup": 1, "pretrain_epochs": 5}
+    system, state = fit(data, epochs=8, **options)
+    assert state.history[-1]["loss"] < state.history[1]["loss"]
+    assert_same_bits(fit(data.clone(), epochs=8, **options), (system, state))
+
+
+@pytest.mark.parametrize(("start", "proxy"), [("propagated", "node"), ("autoencoder", "node"), ("autoencoder", "cluster")])
+def test_soft_clusters_weigh_nodes_by_their_assignments(start, proxy):
+    data = blocks()
+    hard, soft = (fit(data, epochs=4, warmup=1, start=start, proxy=proxy, soft=soft)[1].history for soft in (False, True))
+    assert hard[0]["loss"] == soft[0]["loss"] or start == "autoencoder"
+    assert hard[-1]["contrast"] != soft[-1]["contrast"]
+
+
+def test_a_pre_trained_system_goes_on_as_it_was_without_pre_training_again():
+    data = blocks()
+    system = pretrained(data)
+    other = PamC(6, 3, start="autoencoder", hidden=8, width=4)
+    other.load_state_dict(system.state_dict())
+    other.on_epoch_start(3, data)
+    torch.testing.assert_close(other.training_step(data), system.training_step(data), rtol=0, atol=0)
+
+
+def test_the_auto_encoder_is_counted_in_the_estimate_and_the_remedy_is_narrower():
+    wide, narrow = (PamC(300, 10, start="autoencoder", hidden=hidden) for hidden in (512, 64))
+    sizes = (9000, 40_000, 9000 * 300)
+    assert wide.memory_estimate(*sizes) > 3 * narrow.memory_estimate(*sizes)
+    assert wide.memory_remedy(*sizes, narrow.memory_estimate(*sizes)) == "model.hidden=64"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": "autoencode"}, "unknown start 'autoencode'; did you mean autoencoder"),
+        ({"proxy": "nodes"}, "proxy must be one of"),
+        ({"proxy": "pamc", "soft": True}, "proxy 'pamc' takes one cluster for each node"),
+        ({"start": "autoencoder", "soft": True}, "proxy 'pamc' takes one cluster for each node"),
+        ({"pretrain_epochs": -1}, "pretrain_epochs must be >= 0; got -1"),
+        ({"max_fill": 0}, "max_fill must be >= 1; got 0"),
+        ({"tolerance": -0.1}, "tolerance must be >= 0; got -0.1"),
+    ],
+)
+def test_settings_of_both_starts_out_of_range_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        small(**options)
