@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOT_STATED = "not stated"
-SIZES = ("nodes", "edges", "features", "classes")
+SIZES = ("nodes", "edges", "features", "classes", "users", "items", "interactions")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from graphcl.errors import InputError
+from graphcl.recsys.anchors.history import HistoryModel
+from graphcl.recsys.ranking import Rows, fingerprint
+
+TRAIN = Rows(np.array([0, 2, 2, 3]), np.array([0, 2, 1], dtype=np.int32), 3, 3)
+WEIGHTS = np.array([[0, 1, 2], [3, 0, 4], [5, 6, 0]], dtype=np.float32)
+
+
+class Dense(HistoryModel):
+    def weights(self, histories):
+        return WEIGHTS
+
+
+class Sparse(HistoryModel):
+    def weights(self, histories):
+        return sp.csr_matrix(WEIGHTS)
+
+
+@pytest.mark.parametrize("kind", [Dense, Sparse])
+def test_a_score_is_the_sum_over_the_history(kind):
+    model = kind().fit(TRAIN)
+    scores = model.score(torch.tensor([2, 0, 1]))
+    assert scores.tolist() == [[3, 0, 4], [5, 7, 2], [0, 0, 0]]
+    assert scores.dtype == torch.float32
+    assert model.trained_on == fingerprint(TRAIN)
+
+
+def test_bad_input_is_told():
+    with pytest.raises(InputError, match="Dense has no weights yet: call fit"):
+        Dense().score(torch.tensor([0]))
+    with pytest.raises(InputError, match=r"users must lie in \[0, 3\); got 3 to 3"):
+        Dense().fit(TRAIN).score(torch.tensor([3]))
+    with pytest.raises(InputError, match="train is empty"):
+        Dense().fit(Rows(np.zeros(2, dtype=np.int64), np.zeros(0, dtype=np.int32), 1, 3))
