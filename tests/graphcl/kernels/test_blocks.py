@@ -10,12 +10,16 @@ def blocks(row_pointers=(0, 2, 2, 3), rows=(0, 4, 1), column_pointers=(0, 3, 3, 
 
 
 def test_blocks_that_fit_pass_whether_or_not_rows_fall_between_blocks():
-    blocks().check(5, 7)
-    blocks((0, 3, 3, 3), (0, 1, 2)).check(3, 7)
-    blocks((0, 0, 0, 3), (0, 1, 2)).check(3, 7)
-    blocks((0, 1, 2, 3), (2, 2, 2)).check(3, 8)
-    blocks((0, 0, 0, 0), ()).check(0, 7)
-    blocks((0,), (), (0,)).check(0, 7)
+    fitting = [
+        (blocks(), 5, 7),
+        (blocks((0, 3, 3, 3), (0, 1, 2)), 3, 7),
+        (blocks((0, 0, 0, 3), (0, 1, 2)), 3, 7),
+        (blocks((0, 1, 2, 3), (2, 2, 2)), 3, 8),
+        (blocks((0, 0, 0, 0), ()), 0, 7),
+        (blocks((0,), (), (0,)), 0, 7),
+    ]
+    for made, num_rows, num_columns in fitting:
+        assert made.check(num_rows, num_columns) is None
 
 
 @pytest.mark.parametrize(
