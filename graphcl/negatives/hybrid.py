@@ -13,6 +13,7 @@ from graphcl.errors import InputError
 from graphcl.kernels import Columns, Rule, pair_lse, segment_sum
 from graphcl.kernels.blocks import Blocks
 from graphcl.kernels.pair_blocks import pair_lse_blocks, row_scale
+from graphcl.kernels.pair_self import mirrored
 from graphcl.kernels.pair_tiles import check_pairs, working_type
 from graphcl.negatives.bennett import cluster_spread
 from graphcl.negatives.left_out import left_out
@@ -149,9 +150,10 @@ class Hybrid:
         learning = torch.is_grad_enabled() and (anchors.requires_grad or candidates.requires_grad or factor.requires_grad)
         weight = 1.0 if learning else _FORWARD
         fixed = weight * (len(anchors) * (_FAR * len(self._sizes) + _ANCHOR) + _CLUSTER * len(self._sizes))
-        limit = pairs - fixed if self.fallback else math.inf
+        exact = pairs / 2 if mirrored(anchors, Columns(candidates), factor, rule) else float(pairs)
+        limit = exact - fixed if self.fallback else math.inf
         if self.tolerance == 0 or limit <= 0 or pairs == 0:
-            return self._exact(anchors, candidates, scale, rule, near=0.0, cost=fixed / max(1, pairs))
+            return self._exact(anchors, candidates, scale, rule, near=0.0, cost=fixed / max(1.0, exact))
         a, z = anchors.to(dtype), candidates.to(dtype).index_select(0, self._order)
         sizes, inside = self._sizes, self._sorted(rule)
         means = segment_sum(z, self._cluster, len(sizes)) / sizes[:, None]
@@ -160,7 +162,7 @@ class Hybrid:
         if chosen is None:  # the candidates that are left out lie in too many clusters
             return self._exact(anchors, candidates, scale, rule, near=0.0, cost=1.0)
         near = int(sizes.index_select(0, chosen.cluster).sum()) / pairs
-        cost = (chosen.cost + fixed) / pairs
+        cost = (chosen.cost + fixed) / exact
         if chosen.cost > limit:
             return self._exact(anchors, candidates, scale, rule, near, cost)
         seen = Rule(seen=(chosen.crow, chosen.cluster))

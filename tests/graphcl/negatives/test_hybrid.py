@@ -288,3 +288,14 @@ def test_what_it_cannot_do_is_named():
     with pytest.raises(InputError, match="anchors or candidates have values that are not finite"):
         Hybrid(cluster, 3, fallback=False).log_z(a, z, scale=1.0, rule=Rule())
     assert repr(hybrid) == "Hybrid(num_clusters=3, tolerance=0.01)"
+
+
+def test_a_set_with_itself_costs_the_exact_sweep_half_and_the_estimate_knows_it():
+    torch.manual_seed(0)
+    z = torch.nn.functional.normalize(torch.randn(300, 4), dim=1)
+    costs = []
+    for candidates in (z.clone(), z):
+        hybrid = Hybrid(torch.arange(300) // 30, 10, tolerance=0.1, fallback=False)
+        hybrid.log_z(z, candidates, scale=2.0, rule=Rule(exclude=torch.arange(300)))
+        costs.append(hybrid.certificate.cost)
+    assert costs[1] == pytest.approx(2 * costs[0])
