@@ -33,6 +33,7 @@ from graphcl.losses.kernel_infonce import KernelInfoNCE
 from graphcl.losses.links import Link, Reweighted, coupled, decoupled, shared
 from graphcl.losses.mv_dhel import MVDHEL
 from graphcl.losses.mv_infonce import MVInfoNCE
+from graphcl.losses.named import TWO_VIEWS, two_view_loss
 from graphcl.losses.pair_loss import PairLoss
 from graphcl.losses.pamc_loss import PamCLoss
 from graphcl.losses.proto_nce import ProtoNCE, concentration
@@ -65,6 +66,7 @@ __all__ = [
     "MVDHEL",
     "NSCL",
     "SSGE",
+    "TWO_VIEWS",
     "WMSE",
     "AInfoNCE",
     "Alignment",
@@ -113,6 +115,7 @@ __all__ = [
     "standardise",
     "student_t",
     "target_distribution",
+    "two_view_loss",
     "unit_rows",
     "update_target",
 ]

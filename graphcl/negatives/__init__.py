@@ -13,12 +13,14 @@ from graphcl.negatives.hybrid import Certificate, Hybrid
 from graphcl.negatives.log_average import LogAverage, follow
 from graphcl.negatives.meow import Meow
 from graphcl.negatives.meta_node import MetaNode
+from graphcl.negatives.named import CLUSTERED, NegativesName, named_negatives
 from graphcl.negatives.pamc_proxy import PamCProxy
 from graphcl.negatives.protocol import Negatives
 from graphcl.negatives.queue import Queue
 from graphcl.negatives.sampled import Sampled
 
 __all__ = [
+    "CLUSTERED",
     "HCL",
     "Certificate",
     "ClusterRestricted",
@@ -32,10 +34,12 @@ __all__ = [
     "Meow",
     "MetaNode",
     "Negatives",
+    "NegativesName",
     "PamCProxy",
     "Queue",
     "Sampled",
     "check_negatives",
     "community_strength",
     "follow",
+    "named_negatives",
 ]

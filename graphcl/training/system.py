@@ -32,8 +32,8 @@ class System(Protocol):
         """Takes back what ``state_dict`` gave, as `torch.nn.Module` has it."""
         ...
 
-    def training_step(self, batch: Data) -> dict[str, Tensor]:
-        """Named terms; ``"loss"`` is optimised, the rest is logged."""
+    def training_step(self, batch: Any) -> dict[str, Tensor]:
+        """Named terms of the graph, or of a batch; ``"loss"`` is optimised, the rest is logged."""
         ...
 
 
@@ -41,8 +41,8 @@ class System(Protocol):
 class HasEpochStart(Protocol):
     """A system that prepares something before an epoch."""
 
-    def on_epoch_start(self, epoch: int, data: Data) -> None:
-        """Called before the epoch's step, epochs counted from 0."""
+    def on_epoch_start(self, epoch: int, data: Any) -> None:
+        """Called before the epoch's first step, epochs counted from 0."""
         ...
 
 
@@ -50,7 +50,7 @@ class HasEpochStart(Protocol):
 class HasFitEnd(Protocol):
     """A system that finishes something after the last epoch."""
 
-    def on_fit_end(self, data: Data) -> None:
+    def on_fit_end(self, data: Any) -> None:
         """Called once, after the last epoch, in evaluation mode."""
         ...
 

@@ -1,12 +1,13 @@
-"""The loop: one optimiser, one system, one graph."""
+"""The loop: one optimiser, one system, one graph or a stream of batches."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -42,11 +43,21 @@ class HasFitStart(Protocol):
         ...
 
 
-class Trainer:
-    """Trains a system on one graph, full batch.
+@runtime_checkable
+class HasBatches(Protocol):
+    """Data that come in batches: every one is a step, and a pass over them is an epoch."""
 
-    An epoch is one optimiser step: ``accumulate`` calls of ``training_step`` whose gradients are averaged, shortened to
-    ``clip_norm``. Terms are logged as means over these calls.
+    def batches(self, epoch: int) -> Iterable[Any]:
+        """The batches of an epoch, counted from 0; random ones out of torch's own generator."""
+        ...
+
+
+class Trainer:
+    """Trains a system on one graph, full batch, or on the batches of `HasBatches`.
+
+    On a graph an epoch is one optimiser step: ``accumulate`` calls of ``training_step`` whose gradients are averaged,
+    shortened to ``clip_norm``. On batches a step takes ``accumulate`` of them, the last step of an epoch what is left. Terms
+    are logged as means over the calls.
 
     Args:
         config: Epochs, learning rate, device, determinism.
@@ -67,14 +78,14 @@ class Trainer:
         optimizer = torch.optim.Adam(system.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         return TrainState(optimizer, torch.amp.GradScaler("cuda") if config.precision == "fp16" else None)
 
-    def fit(self, system: System, data: Data, state: TrainState | None = None) -> TrainState:
+    def fit(self, system: System, data: Data | HasBatches, state: TrainState | None = None) -> TrainState:
         """Trains from ``state`` (from scratch when ``None``) to the last epoch, or until an observer says stop.
 
         The system is left in evaluation mode.
 
         Args:
             system: On the data's device.
-            data: The graph.
+            data: The graph, or what gives the batches.
             state: As ``start`` makes it; a checkpoint is stronger.
 
         Raises:
@@ -102,29 +113,39 @@ class Trainer:
             self._end(system, data, state)
         return state
 
-    def _epoch(self, system: System, data: Data, state: TrainState) -> dict[str, float]:
+    def _epoch(self, system: System, data: Data | HasBatches, state: TrainState) -> dict[str, float]:
         system.train()
-        state.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
-        for call in range(self.config.accumulate):
-            terms = self._step(system, data, state.epoch, first=call == 0)
-            for name, value in _finite_values(state.epoch, terms).items():
-                sums[name] = sums.get(name, 0.0) + value
-            loss = terms["loss"] / self.config.accumulate
-            torch.autograd.backward(loss if state.scaler is None else state.scaler.scale(loss))
-        self._move(state)
-        return {name: value / self.config.accumulate for name, value in sums.items()}
+        calls = 0
+        for batches in self._steps(system, data, state.epoch):
+            state.optimizer.zero_grad(set_to_none=True)
+            for batch in batches:
+                terms = self._step(system, batch, state.epoch)
+                for name, value in _finite_values(state.epoch, terms).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                loss = terms["loss"] / len(batches)
+                torch.autograd.backward(loss if state.scaler is None else state.scaler.scale(loss))
+            calls += len(batches)
+            self._move(state)
+        if not calls:
+            raise InputError("there is no batch to train on: the source of batches is empty")
+        return {name: value / calls for name, value in sums.items()}
 
-    def _step(self, system: System, data: Data, epoch: int, *, first: bool) -> dict[str, Tensor]:
-        try:
-            if first and isinstance(system, HasEpochStart):
+    def _steps(self, system: System, data: Data | HasBatches, epoch: int) -> Iterator[Sequence[Any]]:
+        """What each optimiser step of an epoch is made from; the system prepares itself before the first."""
+        if isinstance(system, HasEpochStart):
+            with _astray_after(epoch):
                 system.on_epoch_start(epoch, data)
-            with self._autocast(system):
-                return system.training_step(data)
-        except InputError as error:
-            if epoch == 0:
-                raise
-            raise _astray(epoch, error) from error
+        if not isinstance(data, HasBatches):
+            yield [data] * self.config.accumulate
+            return
+        batches = iter(data.batches(epoch))
+        while step := list(islice(batches, self.config.accumulate)):
+            yield step
+
+    def _step(self, system: System, batch: Any, epoch: int) -> dict[str, Tensor]:
+        with _astray_after(epoch), self._autocast(system):
+            return system.training_step(batch)
 
     def _autocast(self, system: System) -> AbstractContextManager[object]:
         if self.config.precision == "fp32":
@@ -144,7 +165,7 @@ class Trainer:
             state.scaler.step(state.optimizer)
             state.scaler.update()
 
-    def _end(self, system: System, data: Data, state: TrainState) -> None:
+    def _end(self, system: System, data: Data | HasBatches, state: TrainState) -> None:
         if isinstance(system, HasFitEnd):
             began = time.perf_counter()
             try:
@@ -165,6 +186,16 @@ def _finite_values(epoch: int, terms: Mapping[str, Tensor]) -> dict[str, float]:
     return values
 
 
-def _astray(epoch: int, error: InputError) -> NonFiniteLossError:
+@contextmanager
+def _astray_after(epoch: int) -> Iterator[None]:
     """What the first epoch accepted is not the caller's mistake later: the weights have diverged."""
+    try:
+        yield
+    except InputError as error:
+        if epoch == 0:
+            raise
+        raise _astray(epoch, error) from error
+
+
+def _astray(epoch: int, error: InputError) -> NonFiniteLossError:
     return NonFiniteLossError(f"epoch {epoch}: {error}; {REMEDY}")

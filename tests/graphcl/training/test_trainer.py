@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from graphcl.errors import InputError
 from graphcl.training import NonFiniteLossError, Trainer, TrainingConfig
@@ -283,3 +284,58 @@ def test_observers_are_told_at_the_start_what_a_state_has_behind_it(make_system,
     state = Trainer(config(2), [Ear()]).fit(system, points)
     Trainer(config(5), [Ear()]).fit(system, points, state)
     assert heard == [0, 2]
+
+
+class Pieces:
+    """A graph's rows a few at a time, in an order of torch's own generator."""
+
+    def __init__(self, points, size):
+        self.points, self.size, self.epochs = points, size, []
+
+    def batches(self, epoch):
+        self.epochs.append(epoch)
+        order = torch.randperm(len(self.points.x))
+        for rows in order.split(self.size):
+            yield Data(x=self.points.x[rows])
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_every_batch_is_a_step_and_a_pass_over_them_an_epoch(make_system, points, accumulate, steps):
+    system, calls, source = make_system(), [], Pieces(points, 3)
+    system.on_epoch_start = lambda epoch, data: calls.append((epoch, data))
+    state = Trainer(TrainingConfig(epochs=2, accumulate=accumulate, device="cpu")).fit(system, source)
+    assert source.epochs == [0, 1]
+    assert calls == [(0, source), (1, source)]
+    assert {float(slot["step"]) for slot in state.optimizer.state.values()} == {2.0 * steps}
+
+
+def test_the_terms_of_an_epoch_of_batches_are_their_mean(make_system, points):
+    system, seen = make_system(), []
+    step = system.training_step
+
+    def watched(batch):
+        seen.append(step(batch))
+        return seen[-1]
+
+    system.training_step = watched
+    state = Trainer(TrainingConfig(epochs=1, device="cpu")).fit(system, Pieces(points, 4))
+    assert len(seen) == 3
+    assert state.history[0]["fit"] == pytest.approx(sum(float(terms["fit"]) for terms in seen) / 3)
+
+
+def test_a_run_on_batches_goes_on_as_if_it_had_not_stopped(make_system, points):
+    whole, halves = make_system(), make_system()
+    torch.manual_seed(3)
+    Trainer(config(4)).fit(whole, Pieces(points, 3))
+    torch.manual_seed(3)
+    state = Trainer(config(2)).fit(halves, Pieces(points, 3))
+    Trainer(config(4)).fit(halves, Pieces(points, 3), state)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, halves.state_dict()[name]), name
+
+
+def test_a_source_without_a_batch_is_refused(make_system, points):
+    source = Pieces(points, 3)
+    source.batches = lambda epoch: iter(())
+    with pytest.raises(InputError, match="no batch"):
+        Trainer(config(1)).fit(make_system(), source)
