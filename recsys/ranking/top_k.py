@@ -36,6 +36,7 @@ class Embeddings:
         users: One row a user.
         items: One row an item.
         bias: Added to the scores of each item.
+        trained_on: Fingerprint of the training rows, where it is known.
 
     Shapes:
         users: ``(U, D)``; items: ``(I, D)``; bias: ``(I,)``.
@@ -47,6 +48,7 @@ class Embeddings:
     users: Tensor
     items: Tensor
     bias: Tensor | None = None
+    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         users, items, bias = self.users, self.items, self.bias
@@ -191,7 +193,8 @@ def scores_of(scorer: Scorer | tuple[Tensor, ...]) -> Call:
     if isinstance(scorer, tuple):
         if len(scorer) not in (2, 3):
             raise InputError(f"a tuple of embeddings is (users, items) or (users, items, bias); got {len(scorer)} tensors")
-        scorer = Embeddings(*scorer)
+        users, items, *bias = scorer
+        scorer = Embeddings(users, items, bias[0] if bias else None)
     score = getattr(scorer, "score", scorer)
     if not callable(score):
         raise InputError(f"a scorer is embeddings, a model with score(users) or a function; got {type(scorer).__name__}")

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from graphcl.errors import InputError
+from graphcl.recsys.anchors import EASE, GFCF, IALS, ItemKNN
 from graphcl.recsys.anchors.history import HistoryModel
 from graphcl.recsys.ranking import Rows, fingerprint
 
@@ -32,9 +33,28 @@ def test_a_score_is_the_sum_over_the_history(kind):
     assert model.trained_on == fingerprint(TRAIN)
 
 
+@pytest.mark.parametrize("kind", [Dense, Sparse, lambda: EASE(5.0), lambda: ItemKNN(4), lambda: GFCF(rank=2), lambda: IALS(2)])
+def test_a_history_is_scored_whoever_it_belongs_to(kind):
+    model = kind().fit(TRAIN)
+    known = model.score(torch.arange(3))
+    torch.testing.assert_close(model.score_histories(TRAIN), known, rtol=1e-4, atol=1e-6)
+    others = Rows(np.array([0, 1, 1, 3, 6]), np.array([1, 0, 2, 0, 1, 2], dtype=np.int32), 4, 3)
+    scores = model.score_histories(others)
+    torch.testing.assert_close(scores[:3], known[[2, 1, 0]], rtol=1e-4, atol=1e-6)
+    assert scores.dtype == torch.float32
+    assert scores.shape == (4, 3)
+    assert model.score_histories(Rows(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), 0, 3)).shape == (0, 3)
+
+
 def test_bad_input_is_told():
-    with pytest.raises(InputError, match="Dense has no weights yet: call fit"):
+    with pytest.raises(InputError, match="Dense has learnt nothing yet: call fit"):
         Dense().score(torch.tensor([0]))
+    with pytest.raises(InputError, match="Dense has learnt nothing yet: call fit"):
+        Dense().score_histories(TRAIN)
+    with pytest.raises(InputError, match="histories must be over the 3 items of training; got 4"):
+        Dense().fit(TRAIN).score_histories(Rows(np.array([0, 1]), np.array([3], dtype=np.int32), 1, 4))
+    with pytest.raises(InputError, match="histories: the items of a user must rise"):
+        Dense().fit(TRAIN).score_histories(Rows(np.array([0, 2]), np.array([2, 1], dtype=np.int32), 1, 3))
     with pytest.raises(InputError, match=r"users must lie in \[0, 3\); got 3 to 3"):
         Dense().fit(TRAIN).score(torch.tensor([3]))
     with pytest.raises(InputError, match="train is empty"):
