@@ -17,11 +17,14 @@ from graphcl.negatives.meta_node import MetaNode
 from graphcl.negatives.protocol import Negatives
 from graphcl.negatives.sampled import Sampled
 
-NegativesName = Literal["exact", "sampled", "hcl", "hard-top-k", "debiased", "meta-node", "meta-node-isotropic", "hybrid"]
+NegativesName = Literal[
+    "exact", "exact-bf16", "sampled", "hcl", "hard-top-k", "debiased", "meta-node", "meta-node-isotropic", "hybrid"
+]
 CLUSTERED = ("meta-node", "meta-node-isotropic", "hybrid")  # these take the cluster of each candidate
 
 _PLAIN: dict[str, Callable[[], Negatives]] = {
     "exact": Exact,
+    "exact-bf16": lambda: Exact(bf16=True),
     "sampled": lambda: Sampled(1024),
     "hcl": HCL,
     "hard-top-k": lambda: HardTopK(fraction=0.1),
@@ -31,6 +34,8 @@ _PLAIN: dict[str, Callable[[], Negatives]] = {
 
 def named_negatives(name: str, assignment: Tensor | None = None, num_clusters: int = 0) -> Negatives:
     """An estimator with its defaults: 1,024 draws, the hardest tenth, a prior of 0.1, a tolerance of 0.01.
+
+    ``"exact-bf16"`` is ``"exact"`` with products rounded to bfloat16.
 
     Args:
         name: One of `NegativesName`.

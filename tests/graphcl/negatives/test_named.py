@@ -23,7 +23,7 @@ def test_every_name_makes_an_estimator_near_the_exact_one():
         torch.manual_seed(0)
         found = named_negatives(name, clusters, 4).log_z(z, z, scale=2.0, rule=Rule(exclude=torch.arange(60)))
         assert torch.isfinite(found).all()
-        if name in ("sampled", *CLUSTERED):  # what estimates the sum itself, and not another one
+        if name in ("exact-bf16", "sampled", *CLUSTERED):  # what estimates the sum itself, and not another one
             assert torch.allclose(found, exact, atol=0.3), name
 
 

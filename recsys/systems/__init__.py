@@ -1,0 +1,1 @@
+"""Trained recommenders: each a short composition of the graph, the samplers and the contrastive core."""
