@@ -14,12 +14,13 @@ from graphcl.models import SystemEntry
 from graphcl.training import Checkpoint, EpochProgress, Observer, Trainer, TrainingConfig, TrainState, check_memory
 
 
-def build_system(entry: SystemEntry, sizes: Sequence[int], params: Mapping[str, Any]) -> Any:
+def build_system(entry: SystemEntry, sizes: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """The system, with fresh weights from torch's global generator.
 
     Args:
         entry: Which one.
-        sizes: What its constructor takes by position: the width of the features, and for clustering the number of clusters.
+        sizes: What its constructor takes by position: the width of the features, and for clustering the number of clusters;
+            for recommendation the graph of training rows.
         params: Keyword hyper-parameters; its defaults where silent.
 
     Raises:

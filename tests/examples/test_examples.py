@@ -55,3 +55,14 @@ def test_the_table_of_losses_has_a_score_and_a_time_for_each(tmp_path):
     scores = {name: float(accuracy) for name, accuracy, _ in rows}
     assert scores["InfoNCE, meta-nodes"] == pytest.approx(scores["InfoNCE, exact"], abs=0.05)
     assert "exact is cheaper" in out
+
+
+def test_the_recommenders_are_scored_and_the_saved_one_recommends_the_same(tmp_path):
+    out = run(EXAMPLES[4], tmp_path)
+    scores = {line.split()[0]: float(line.split("ndcg@10 ")[1].split()[0]) for line in out.splitlines() if "ndcg@10 " in line}
+    assert set(scores) == {"popularity", "item-knn", "ease", "gf-cf", "lightgcn"}
+    assert all(0.3 < value < 1 for value in scores.values())
+    for source in ("model", "fallback", "approximate"):
+        assert f" {source} " in out
+    assert "the saved model recommends the same: True" in out
+    assert not list(tmp_path.iterdir())
