@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphcl.cli.options import Data
+
+if TYPE_CHECKING:
+    from graphcl.datasets import DatasetEntry
+
+
+SIZES = ("nodes", "edges", "features", "classes", "users", "items", "interactions")
 
 
 class Kind(StrEnum):
@@ -39,18 +45,39 @@ Rows = list[tuple[str, ...]]
 
 def _systems() -> Rows:
     from graphcl.models import SYSTEMS
+    from graphcl.recsys.methods import ANCHORS
 
-    return [(entry.name, entry.task, entry.description) for entry in SYSTEMS.values()]
+    trained = [(entry.name, entry.task, entry.description) for entry in SYSTEMS.values()]
+    return [*trained, *((entry.name, entry.task, f"baseline: {entry.description}") for entry in ANCHORS.values())]
 
 
 def _datasets(root: Path | None) -> Rows:
     from graphcl.datasets import names
 
-    return [(entry.name, entry.domain, _sizes(entry.counts), entry.description) for entry in names(root)]
+    entries = [*names(root), *interaction_entries(root)]
+    return [(entry.name, entry.domain, _sizes(entry.counts), entry.description) for entry in entries]
 
 
 def _sizes(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[key]:,} {key}" for key in ("nodes", "edges", "features", "classes") if counts.get(key))
+    return ", ".join(f"{counts[key]:,} {key}" for key in SIZES if counts.get(key))
+
+
+def interaction_entries(root: Path | None = None) -> list[DatasetEntry]:
+    """What recommendation systems train on, a line of a listing each, without loading torch."""
+    from graphcl.datasets import DatasetEntry, data_root
+    from graphcl.recsys.data.catalogue import DOMAIN, scan
+
+    said = {"split": "interactions, published split", "sequences": "interactions in time order, leave-one-out"}
+    davis = DatasetEntry(
+        "davis", "embedded", "the same as interactions, split at random", {"users": 18, "items": 14, "interactions": 89}
+    )
+    found = [DatasetEntry(folder.name, DOMAIN, said[folder.kind], folder.counts()) for folder in scan(data_root(root))]
+    return [davis, *found]
+
+
+def interaction_sets(root: Path | None = None) -> set[str]:
+    """Their names."""
+    return {entry.name for entry in interaction_entries(root)}
 
 
 def _losses() -> Rows:

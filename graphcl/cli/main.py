@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 import graphcl
+from graphcl.cli.bench import bench
 from graphcl.cli.cluster import cluster
 from graphcl.cli.embed import embed
 from graphcl.cli.info import info
 from graphcl.cli.listing import listing
+from graphcl.cli.recommend import recommend
 from graphcl.cli.run import run
 from graphcl.errors import InputError
 
@@ -21,12 +23,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Contrastive learning on graphs: embeddings and clusters that can be trusted.",
+    help="Contrastive learning on graphs: embeddings, clusters and recommendations that can be trusted.",
     epilog="Start with: graphcl run",
 )
 app.command("run")(run)
+app.command("bench")(bench)
 app.command("cluster")(cluster)
 app.command("embed")(embed)
+app.command("recommend")(recommend)
 app.command("list")(listing)
 app.command("info")(info)
 
@@ -43,7 +47,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Contrastive learning on graphs: embeddings and clusters that can be trusted."""
+    """Contrastive learning on graphs: embeddings, clusters and recommendations that can be trusted."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -38,10 +38,31 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the reso
 Protocol = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help="Node systems: public or random 10/10/80 splits; public if not given and the data has one."
+        "--protocol",
+        help="Node systems: public or random 10/10/80 splits; public if not given and the data has one. Recommendation "
+        "systems: the id that the numbers carry, as lit-ratio-ngcf; the split's own if not given.",
     ),
 ]
 Splits = Annotated[int | None, typer.Option("--splits", help="Node systems: how many random splits; 20 if not given.")]
+Every = Annotated[
+    int | None,
+    typer.Option("--every", help="Recommendation systems: epochs between two looks at the validation part.", show_default="5"),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience", help="Recommendation systems: looks without a gain after which training stops.", show_default="10"
+    ),
+]
+Refit = Annotated[
+    bool | None,
+    typer.Option(
+        "--refit/--no-refit",
+        help="Recommendation systems: whether the epochs that validation chose are trained again on training and validation "
+        "part; on if not given and the data brings no validation part.",
+        show_default=False,
+    ),
+]
 Baselines = Annotated[
     bool | None,
     typer.Option("--baselines/--no-baselines", help="Whether what needs no training is scored beside it.", show_default="on"),

@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
+from graphcl.cli.listing import interaction_entries
 from graphcl.cli.options import (
     Baselines,
     Clusters,
     Data,
     Device,
     Epochs,
+    Every,
     Out,
+    Patience,
     PrintConfig,
     Protocol,
+    Refit,
     Resume,
     Seeds,
     Selection,
@@ -24,14 +28,16 @@ from graphcl.cli.options import (
 )
 from graphcl.errors import InputError
 
-# Where two domains have a set of one name, whose it is by the task; elsewhere the error lists both.
-PREFERRED = {"clustering": "clustering", "node": "citation"}
+DEFAULT = {"recommendation": "davis"}  # the set that needs no download, where it is not digits
 
 
 def run(
     system: Annotated[str | None, typer.Argument(help="A system; see: graphcl list systems", show_default="pamc")] = None,
     dataset: Annotated[
-        str | None, typer.Argument(help="A data set, or domain/name; see: graphcl list datasets", show_default="digits")
+        str | None,
+        typer.Argument(
+            help="A data set, or domain/name; see: graphcl list datasets", show_default="digits, or davis for recommendation"
+        ),
     ] = None,
     settings: Settings = None,
     seeds: Seeds = None,
@@ -40,6 +46,9 @@ def run(
     splits: Splits = None,
     k: Clusters = None,
     selection: Selection = None,
+    every: Every = None,
+    patience: Patience = None,
+    refit: Refit = None,
     baselines: Baselines = None,
     device: Device = None,
     out: Out = None,
@@ -47,13 +56,16 @@ def run(
     resume: Resume = None,
     print_config: PrintConfig = False,
 ) -> None:
-    """Train and evaluate a system: a clustering system against the classes, a node system by a linear probe.
+    """Train and evaluate a system: by the classes (clustering), a linear probe (node), full ranking (recommendation).
 
     With no argument: PamC on the handwritten digits, which need no download.
 
     Settings come from the recipe, where there is one (graphcl list recipes), then from --set and the options.
     """
-    wishes = {"n_clusters": k, "selection": selection, "protocol": protocol, "splits": splits}
+    wishes = {
+        "n_clusters": k, "selection": selection, "protocol": protocol, "splits": splits, "every": every,
+        "patience": patience, "refit": refit,
+    }  # fmt: skip
     if resume is not None:
         decided = (
             *wishes.values(), system, dataset, settings, seeds, epochs, baselines, device, out, print_config or None,
@@ -62,34 +74,39 @@ def run(
             raise InputError("--resume DIR goes on with the run as it was started: only --data ROOT may stand beside it")
         _go_on(resume, data)
         return
-    system, dataset = system or "pamc", dataset or "digits"
+    system = system or "pamc"
     from graphcl import datasets
     from graphcl.models import SYSTEMS, find_system
+    from graphcl.recsys.methods import ANCHORS
 
-    if system not in SYSTEMS and any(system == entry.name for entry in datasets.names(data)):
-        raise InputError(f"'{system}' is a data set, and the system comes first; try: graphcl run pamc {system}")
-    entry = find_system(system)  # before torch is loaded: a typo is answered at once
+    if system not in {**SYSTEMS, **ANCHORS}:
+        for kind, entries in (("pamc", datasets.names(data)), ("lightgcn", interaction_entries(data))):
+            if any(system == entry.name for entry in entries):
+                raise InputError(f"'{system}' is a data set, and the system comes first; try: graphcl run {kind} {system}")
+    entry = ANCHORS.get(system) or find_system(system)  # before torch is loaded: a typo is answered at once
 
     from graphcl.cli.show import show_run
     from graphcl.tasks import check_wishes, resolve
+    from graphcl.tasks.task_data import data_name, load_data
 
     check_wishes(entry, wishes)
-    graph = datasets.load(dataset, data, prefer=PREFERRED[entry.task])
-    provenance = graph.provenance
-    name = provenance.name if provenance.domain == "embedded" else f"{provenance.domain}/{provenance.name}"
+    loaded = load_data(entry.task, dataset or DEFAULT.get(entry.task, "digits"), data)
     config = resolve(
         system,
-        name,
+        data_name(loaded),
         n_clusters=k,
         seeds=seeds,
         selection=selection,
         protocol=protocol,
         splits=splits,
+        every=every,
+        patience=patience,
+        refit=refit,
         baselines=baselines,
         settings=settings or (),
         training={"epochs": epochs, "device": device},
     )
-    show_run(config, graph, out=out, only_config=print_config)
+    show_run(config, loaded, out=out, only_config=print_config)
 
 
 def _go_on(path: Path, root: Path | None) -> None:
@@ -100,10 +117,11 @@ def _go_on(path: Path, root: Path | None) -> None:
         return
     folder = RunFolder.reopen(path)
 
-    from graphcl import datasets
     from graphcl.cli.show import show_run
     from graphcl.tasks import read_config
+    from graphcl.tasks.run_config import find_entry
+    from graphcl.tasks.task_data import load_data
 
     config = read_config(path / "config.yaml")
-    graph = datasets.load(config.dataset, root)
-    show_run(config, graph, reopened=folder)
+    data = load_data(find_entry(config.system).task, config.dataset, root)
+    show_run(config, data, reopened=folder)

@@ -7,16 +7,16 @@ from pathlib import Path
 import typer
 import yaml
 from rich.console import Console
-from torch_geometric.data import Data
 
 from graphcl.report import result_table, write_report
 from graphcl.tasks import RunConfig, SystemRun, run_system
+from graphcl.tasks.task_data import TaskData
 from graphcl.training import RunFolder
 
 
 def show_run(
     config: RunConfig,
-    data: Data,
+    data: TaskData,
     *,
     out: Path | None = None,
     stem: str | None = None,
@@ -28,7 +28,7 @@ def show_run(
 
     Args:
         config: The resolved run.
-        data: The graph.
+        data: The graph, or the split of a recommendation system.
         out: The run folder; a fresh one under ``runs`` when ``None``.
         stem: Beginning of a fresh folder's name; system and data set when ``None``.
         only_config: Print the configuration as YAML and do nothing else.

@@ -8,6 +8,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+# Of all that a recommendation run measures, what a table has room for; the rest is in metrics.json.
+SHOWN = ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
+REFIT = "refit on train and valid"  # said once, by the protocol
+
 
 def result_rows(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
     """The system and the anchors beside it, each with ``mean ± std`` by metric; the system comes first.
@@ -16,7 +20,13 @@ def result_rows(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
         metrics: The content of ``metrics.json``.
     """
     rows = [(metrics["system"], metrics["metrics"]), *metrics["baselines"].items()]
-    return [(name, {metric: _figure(value) for metric, value in scores.items()}) for name, scores in rows if scores]
+    names = shown_metrics(metrics["metrics"])
+    return [(name, {metric: figure(scores[metric]) for metric in names}) for name, scores in rows if scores]
+
+
+def shown_metrics(scores: Mapping[str, Any]) -> list[str]:
+    """The metrics a table shows: all, but for a recommendation run those of `SHOWN`."""
+    return [name for name in SHOWN if name in scores] or list(scores)
 
 
 def result_table(metrics: Mapping[str, Any]) -> Table:
@@ -48,28 +58,41 @@ def caption(metrics: Mapping[str, Any]) -> str:
     count = len(metrics["seeds"])
     parts = [
         f"mean ± std over {count} seeds" if count > 1 else "one seed",
-        *(_clustering(protocol) if protocol["name"] == "clustering" else _probing(metrics)),
+        *_told(metrics),
         f"training {seconds['mean']:.1f} s a seed",
         f"peak memory {metrics['peak_memory_mb']:.0f} MB",
     ]
-    if protocol["features"] == "positional":
+    if protocol.get("features") == "positional":
         parts.append("positional features (the graph brought none)")
     return ", ".join(parts) + (f". STAMPED {protocol['stamp']}" if protocol["stamp"] else "")
 
 
-def _clustering(protocol: Mapping[str, Any]) -> list[str]:
-    return [f"selection: {protocol['selection']}", f"K = {protocol['n_clusters']}{_fewer(protocol)}"]
-
-
-def _probing(metrics: Mapping[str, Any]) -> list[str]:
-    protocol = metrics["protocol"]
+def rules(protocol: Mapping[str, Any]) -> list[str]:
+    """The protocol in words: what must be the same for two runs to be compared."""
     if protocol["name"] is None:
         return ["not scored"]
+    if protocol["name"] == "clustering":
+        return [f"selection: {protocol['selection']}", f"K = {protocol['n_clusters']}"]
+    if protocol["name"] == "recommendation":
+        refit = [REFIT] if protocol["refit"] else []
+        return ["all items ranked", f"protocol {protocol['id']}", f"selection={protocol['selection']}", *refit]
     count = protocol["splits"]
-    parts = [f"linear probe, {protocol['name']}" + (f" x {count}" if count > 1 else " split")]
-    if count > 1:
-        parts.append(f"acc std over splits {metrics['split_std']['acc']:.4f}")
-    parts += [f"{name} on {fewer} of the splits only" for name, fewer in protocol["baseline_splits"].items()]
+    return [f"linear probe, {protocol['name']}" + (f" x {count}" if count > 1 else " split")]
+
+
+def _told(metrics: Mapping[str, Any]) -> list[str]:
+    """The protocol, and what of it belongs to this run alone."""
+    protocol = metrics["protocol"]
+    parts = rules(protocol)
+    if protocol["name"] == "clustering":
+        parts[-1] += _fewer(protocol)
+    elif protocol["name"] == "recommendation":
+        amiss = [f"{name} {said}" for name, said in protocol["checks"].items() if said not in ("passed", REFIT)]
+        parts.append(f"checks: {'; '.join(amiss)}" if amiss else f"checks passed: {', '.join(protocol['checks'])}")
+    elif protocol["name"] is not None:
+        if protocol["splits"] > 1:
+            parts.append(f"acc std over splits {metrics['split_std']['acc']:.4f}")
+        parts += [f"{name} on {fewer} of the splits only" for name, fewer in protocol["baseline_splits"].items()]
     return parts
 
 
@@ -79,5 +102,6 @@ def _fewer(protocol: Mapping[str, Any]) -> str:
     return f" ({least} found)" if least < protocol["n_clusters"] else ""
 
 
-def _figure(value: Mapping[str, Any]) -> str:
+def figure(value: Mapping[str, Any]) -> str:
+    """The mean, and over several values ``± std``."""
     return f"{value['mean']:.4f}" + (f" ± {value['std']:.4f}" if len(value["values"]) > 1 else "")

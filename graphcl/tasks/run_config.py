@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -16,6 +16,8 @@ from graphcl.evaluation.selection import Rule
 from graphcl.evaluation.splits import PROTOCOLS
 from graphcl.models import SystemEntry, find_system
 from graphcl.models.recipes import find_recipe
+from graphcl.recsys.methods import ANCHORS
+from graphcl.recsys.ranking import ranking_protocol
 from graphcl.training import TrainingConfig
 
 MOST_SEEDS = 1000  # whoever asks for more took the number of runs for the seed
@@ -24,6 +26,12 @@ MOST_SEEDS = 1000  # whoever asks for more took the number of runs for the seed
 WISHES = {
     "clustering": {"n_clusters": "--k", "selection": "--selection"},
     "node": {"protocol": "--protocol", "splits": "--splits"},
+    "recommendation": {
+        "protocol": "--protocol",
+        "every": "--every",
+        "patience": "--patience",
+        "refit": "--refit/--no-refit",
+    },
 }
 
 
@@ -38,14 +46,19 @@ class RunConfig:
         seeds: One training run each.
         selection: Of a clustering system: which epoch speaks.
         protocol: Of a node system: ``"public"`` or ``"random"`` splits; when ``None``, public where the data has masks and
-            random elsewhere.
+            random elsewhere. Of a recommendation system: the id under which the numbers stand, which may narrow the split's
+            own, as ``"lit-ratio-ngcf"`` does; the split's own when ``None``.
         splits: Of a node system: how many random splits; all 20 of the protocol when ``None``.
+        every: Of a recommendation system: epochs between two looks at the validation part.
+        patience: Of a recommendation system: looks without a gain after which training stops.
+        refit: Of a recommendation system: whether the chosen number of epochs is trained again on training and validation
+            part together; when ``None``, where the validation part was taken out of the training part.
         baselines: Whether what needs no training is scored beside it.
         model: Every keyword hyper-parameter of the system.
         training: Settings of the loop.
 
     Raises:
-        InputError: Fewer than one split, or a protocol that is unknown.
+        InputError: A number below 1, or a protocol that is unknown.
     """
 
     system: str
@@ -55,22 +68,31 @@ class RunConfig:
     selection: Rule = "last"
     protocol: str | None = None
     splits: int | None = None
+    every: int = 5
+    patience: int = 10
+    refit: bool | None = None
     baselines: bool = True
     model: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        if self.protocol not in (None, *PROTOCOLS):
+        if self.protocol is not None and find_entry(self.system).task == "recommendation":
+            ranking_protocol(self.protocol)
+        elif self.protocol not in (None, *PROTOCOLS):
             raise unknown_name("protocol", str(self.protocol), PROTOCOLS)
         if self.splits is not None and self.splits < 1:
             raise InputError(f"splits must be >= 1, the number of random splits; got {self.splits}")
+        if self.every < 1:
+            raise InputError(f"every must be >= 1, the epochs between two looks at the validation part; got {self.every}")
+        if self.patience < 1:
+            raise InputError(f"patience must be >= 1, the looks without a gain that end training; got {self.patience}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, for YAML and JSON: what its task asks for, and nothing of other tasks."""
         return {
             "system": self.system,
             "dataset": self.dataset,
-            **{name: getattr(self, name) for name in WISHES[find_system(self.system).task]},
+            **{name: getattr(self, name) for name in WISHES[find_entry(self.system).task]},
             "seeds": list(self.seeds),
             "baselines": self.baselines,
             "model": dict(self.model),
@@ -87,6 +109,9 @@ def resolve(
     selection: str | None = None,
     protocol: str | None = None,
     splits: int | None = None,
+    every: int | None = None,
+    patience: int | None = None,
+    refit: bool | None = None,
     baselines: bool | None = None,
     settings: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
@@ -98,10 +123,13 @@ def resolve(
         system: Name of the system.
         dataset: Name of the data set, for which a recipe may exist.
         n_clusters: Number of clusters; the number of classes when ``None``.
-        seeds: How many; the recipe's number, or 3, when ``None``.
+        seeds: How many; the recipe's number, or 3, when ``None``; 1 of a model that is solved rather than trained.
         selection: Instead of the recipe's.
         protocol: Instead of the recipe's.
         splits: Instead of the recipe's.
+        every: Instead of the recipe's.
+        patience: Instead of the recipe's.
+        refit: Instead of the recipe's.
         baselines: Instead of the recipe's.
         settings: ``key=value`` with ``model.temperature`` or ``training.lr`` for a key; the section may be left out.
         training: Settings of the loop by name, stronger than ``settings``; those that are ``None`` are passed over.
@@ -110,21 +138,23 @@ def resolve(
     Raises:
         InputError: An unknown name or key, a value of the wrong type or out of range, or a wish of another task.
     """
-    entry = find_system(system)
-    wishes = {"n_clusters": n_clusters, "selection": selection, "protocol": protocol, "splits": splits}
+    entry = find_entry(system)
+    wishes = {
+        "n_clusters": n_clusters, "selection": selection, "protocol": protocol, "splits": splits, "every": every,
+        "patience": patience, "refit": refit,
+    }  # fmt: skip
     check_wishes(entry, wishes)
     recipe = find_recipe(system, dataset)
-    schema = _model_schema(entry)
     model = dict(recipe.model) if recipe else {}
     loop = dict(recipe.training) if recipe else {}
     judged = dict(recipe.protocol) if recipe else {}
     judged |= {name: value for name, value in {**wishes, "baselines": baselines}.items() if value is not None}
-    sections = {"model": (list(schema.model_fields), model), "training": ([f.name for f in fields(TrainingConfig)], loop)}
+    keys, sections = _keys(entry), {"model": model, "training": loop}
     for setting in settings:
-        section, key, value = _parse(setting, {name: keys for name, (keys, _) in sections.items()})
-        sections[section][1][key] = value
+        section, key, value = _parse(setting, keys)
+        sections[section][key] = value
     loop |= {key: value for key, value in (training or {}).items() if value is not None}
-    count = judged.pop("seeds", 3) if seeds is None else seeds
+    count = judged.pop("seeds", 1 if system in ANCHORS else 3) if seeds is None else seeds
     judged.pop("seeds", None)
     if not 1 <= count <= MOST_SEEDS:
         raise InputError(f"seeds is the number of runs and must lie in 1 .. {MOST_SEEDS}; got {count}")
@@ -142,6 +172,24 @@ def resolve(
     )
 
 
+def find_entry(name: str) -> SystemEntry:
+    """The entry of a system, or of a simple recommender that needs no training.
+
+    Raises:
+        InputError: Unknown, with the nearest names.
+    """
+    return ANCHORS.get(name) or find_system(name)
+
+
+def takes(entry: SystemEntry, setting: str) -> bool:
+    """Whether a system has the key of a ``key=value``."""
+    try:
+        _parse(setting, _keys(entry))
+    except InputError:
+        return False
+    return True
+
+
 def check_wishes(entry: SystemEntry, wishes: Mapping[str, Any]) -> None:
     """Refuses what is asked of a system that is of another task's concern.
 
@@ -153,13 +201,14 @@ def check_wishes(entry: SystemEntry, wishes: Mapping[str, Any]) -> None:
         InputError: What is refused, and what the system's task takes instead.
     """
     own = WISHES[entry.task]
-    for task, options in WISHES.items():
-        for name, option in options.items():
-            if task != entry.task and wishes.get(name) is not None:
-                raise InputError(
-                    f"{option} is for {task} systems, and {entry.name} is a {entry.task} system: leave it out "
-                    f"({entry.task} systems take {' and '.join(own.values())})"
-                )
+    for name, value in wishes.items():
+        if value is not None and name not in own:
+            tasks = [task for task, options in WISHES.items() if name in options]
+            *first, last = own.values()
+            raise InputError(
+                f"{WISHES[tasks[0]][name]} is for {' and '.join(tasks)} systems, and {entry.name} is a {entry.task} system: "
+                f"leave it out ({entry.task} systems take {', '.join(first)} and {last})"
+            )
 
 
 def check_model(entry: SystemEntry, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,12 +242,17 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): the run cannot go on") from error
     config: RunConfig = _validate(TypeAdapter(RunConfig), content, path.name)
-    config = replace(config, model=check_model(find_system(config.system), config.model))
+    config = replace(config, model=check_model(find_entry(config.system), config.model))
     written = config.as_dict()
     if written != content:
         names = sorted(name for name in {*written, *content} if written.get(name) != content.get(name))
         raise InputError(f"{path} was changed or written by another version, in {', '.join(names)}: the run cannot go on")
     return config
+
+
+def _keys(entry: SystemEntry) -> dict[str, list[str]]:
+    """What ``--set`` may name, by section."""
+    return {"model": list(_model_schema(entry).model_fields), "training": [f.name for f in fields(TrainingConfig)]}
 
 
 def _parse(setting: str, keys: Mapping[str, list[str]]) -> tuple[str, str, str]:
@@ -217,10 +271,15 @@ def _parse(setting: str, keys: Mapping[str, list[str]]) -> tuple[str, str, str]:
 
 
 def _model_schema(entry: SystemEntry) -> type[BaseModel]:
-    """A schema of a system's keyword-only arguments: the constructor stays the one place where they are written."""
-    constructor = entry.load().__init__
-    hints = get_type_hints(constructor)
-    keywords = [p for p in inspect.signature(constructor).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    """A schema of a system's hyper-parameters: the constructor stays the one place where they are written.
+
+    These are its keyword-only arguments, and all but the seed of a simple recommender.
+    """
+    model = entry.load()
+    anchor = entry.name in ANCHORS
+    kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD) if anchor else (Parameter.KEYWORD_ONLY,)
+    keywords = [p for p in signature(model).parameters.values() if p.kind in kinds and not (anchor and p.name == "seed")]
+    hints = get_type_hints(model.__init__) if keywords else {}
     definitions: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in keywords}
     schema: type[BaseModel] = create_model(entry.cls, __config__=ConfigDict(extra="forbid"), **definitions)
     return schema

@@ -11,15 +11,20 @@ import torch
 from torch_geometric.data import Data
 
 from graphcl.evaluation import summarise
-from graphcl.models import find_system
 from graphcl.tasks.clustering_run import ClusteringJudge
 from graphcl.tasks.node_run import NodeJudge
-from graphcl.tasks.run_config import RunConfig
+from graphcl.tasks.recommendation_run import RecommendationJudge
+from graphcl.tasks.run_config import RunConfig, find_entry
 from graphcl.tasks.seed_runs import SeedRuns
+from graphcl.tasks.task_data import TaskData
 from graphcl.tasks.verdict import Face, Judge, Say
 from graphcl.training import RunFolder, peak_memory_mb
 
-JUDGES: Mapping[str, Callable[[RunConfig, Data], Judge]] = {"clustering": ClusteringJudge, "node": NodeJudge}
+JUDGES: Mapping[str, Callable[[RunConfig, Any], Judge]] = {
+    "clustering": ClusteringJudge,
+    "node": NodeJudge,
+    "recommendation": RecommendationJudge,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class SystemRun:
 
 def run_system(
     config: RunConfig,
-    data: Data,
+    data: TaskData,
     folder: RunFolder,
     *,
     progress: bool = False,
@@ -43,13 +48,14 @@ def run_system(
     """Trains every seed, scores all by the protocol of the system's task, and writes the run folder.
 
     ``environment.json`` and ``config.yaml`` come first, ``metrics.jsonl`` grows with every epoch, ``checkpoints`` hold what is
-    needed to go on; ``embeddings.npy``, ``clusters.npy`` of a clustering system, ``model.safetensors`` and ``model.json`` (of
-    the first seed) follow, and ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no
-    longer. The weights are those of the last epoch, whichever epoch was selected.
+    needed to go on; ``embeddings.npy``, ``clusters.npy`` of a clustering system, ``users.npy``, ``items.npy`` and
+    ``per_user.parquet`` of a recommendation system, ``model.safetensors`` and ``model.json`` (of the first seed) follow, and
+    ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no longer. The weights of nodes
+    and clusters are those of the last epoch, whichever epoch was selected.
 
     Args:
         config: The resolved run.
-        data: The graph.
+        data: The graph, or the split of a recommendation system.
         folder: Where to write; one that was reopened is gone on with.
         progress: Whether to show a progress bar.
         resumable: Whether checkpoints are written.
@@ -64,16 +70,18 @@ def run_system(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
-    judge = JUDGES[find_system(config.system).task](config, data)
-    provenance = getattr(data, "provenance", None)
+    judge = JUDGES[find_entry(config.system).task](config, data)
+    provenance = getattr(judge.data, "provenance", None)
     runs = SeedRuns(folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say)
     fitted: list[Face] = []
     for seed in config.seeds:
         face = judge.face(seed, progress=progress)
         with runs.watch(seed) as watch:
-            face.fit(data, observers=watch.observers, checkpoint=watch.checkpoint)
+            face.fit(judge.data, observers=watch.observers, checkpoint=watch.checkpoint)
         fitted.append(face)
-    peak, first = peak_memory_mb(device), fitted[0]
+    runs.open()  # what has no epochs has not opened it
+    peak = peak_memory_mb(device)
+    first: Any = fitted[0]
     verdict = judge.judge(fitted, say)
     metrics = {
         "system": config.system,
@@ -90,8 +98,11 @@ def run_system(
         },
         "peak_memory_mb": round(peak, 1),
     }
-    for name, array in {"embeddings.npy": first.embedding_, **judge.arrays(first)}.items():
+    nodes = {"embeddings.npy": first.embedding_} if isinstance(data, Data) else {}
+    for name, array in {**nodes, **judge.arrays(first)}.items():
         folder.write_array(name, array)
+    for name, frame in verdict.frames.items():
+        folder.write(name, lambda file, frame=frame: frame.write_parquet(file))  # type: ignore[misc]
     first.trained_.write(folder)
     run = SystemRun(metrics, first)
     report(run)

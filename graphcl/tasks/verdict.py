@@ -6,29 +6,47 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
-from torch_geometric.data import Data
+import polars as pl
 
-from graphcl.tasks.trained import Trained
-from graphcl.training import Checkpoint, Observer
+from graphcl.training import Checkpoint, Observer, RunFolder
 
 Say = Callable[[str], None]
+
+
+class Writable(Protocol):
+    """Something trained that can be kept on disk."""
+
+    def write(self, folder: RunFolder) -> None:
+        """Adds its files to a folder."""
+        ...
 
 
 class Face(Protocol):
     """An estimator of a task, as a run needs it."""
 
-    seed: int
-    embedding_: npt.NDArray[np.float32]
-    history_: Sequence[Mapping[str, float]]
-    seconds_: float
-    trained_: Trained
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        ...
 
-    def fit(
-        self, data: Data, y: None = None, *, observers: Sequence[Observer] = (), checkpoint: Checkpoint | None = None
-    ) -> Any:
-        """Trains on the graph."""
+    @property
+    def history_(self) -> Sequence[Mapping[str, float]]:
+        """One mapping of terms an epoch."""
+        ...
+
+    @property
+    def seconds_(self) -> float:
+        """Training time."""
+        ...
+
+    @property
+    def trained_(self) -> Writable:
+        """What was trained."""
+        ...
+
+    def fit(self, data: Any, /, *, observers: Sequence[Observer] = (), checkpoint: Checkpoint | None = None) -> Any:
+        """Trains on the data of its task."""
         ...
 
 
@@ -42,6 +60,7 @@ class Verdict:
         baselines: The same for each of the methods that stand beside it.
         more: Further entries of ``metrics.json``.
         seconds: Further entries of its ``seconds``.
+        frames: Tables that a run folder keeps, by the name of a ``.parquet`` file.
     """
 
     protocol: Mapping[str, Any]
@@ -49,10 +68,17 @@ class Verdict:
     baselines: Mapping[str, Any]
     more: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 class Judge(Protocol):
-    """A task's part of a run. Made before anything is trained, so that it refuses then what it could not judge."""
+    """A task's part of a run. Made before anything is trained, so that it refuses then what it could not judge.
+
+    Attributes:
+        data: What every seed is trained on.
+    """
+
+    data: Any
 
     def face(self, seed: int, *, progress: bool) -> Any:
         """The estimator to fit for a seed, a `Face`."""

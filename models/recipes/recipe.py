@@ -19,9 +19,12 @@ class Recipe:
         dataset: Name of the data set, or ``domain/name``.
         model: Keyword hyper-parameters of the system; its own defaults where silent.
         training: Settings of the loop; its own defaults where silent.
-        protocol: ``seeds`` (a number) and ``baselines`` (yes or no); ``n_clusters`` and ``selection`` of a clustering system,
-            ``protocol`` (``public`` or ``random``) and ``splits`` (a number) of a node system.
-        published: Figures of the literature, each with metric values and source.
+        protocol: ``seeds`` (a number) and ``baselines`` (yes or no); ``n_clusters`` and ``selection`` of a clustering system;
+            ``protocol`` (``public`` or ``random``) and ``splits`` (a number) of a node system; of a recommendation system
+            ``protocol`` (an id that narrows the split's own, ``lit-ratio-ngcf``), ``every`` and ``patience`` (epochs between
+            two looks at validation, and looks without a gain before the end) and ``refit`` (yes or no: on validation too).
+        published: Figures of the literature: metric values, as a number or as mean and std under the names of ``metrics.json``
+            (``acc``, ``recall@20``), ``source``, and ``method``, ``protocol`` or ``selection`` where they are not as here.
         ours: What we measured, with the command that measured it.
     """
 

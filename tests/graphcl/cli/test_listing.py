@@ -5,6 +5,8 @@ import pytest
 from graphcl.losses import LOSSES
 from graphcl.models import SYSTEMS
 from graphcl.models.recipes import recipe_names
+from graphcl.recsys import names
+from graphcl.recsys.methods import ANCHORS
 
 
 def rows(answer):
@@ -15,10 +17,11 @@ def rows(answer):
 
 def test_systems_have_a_line_each_with_task_and_description(cli):
     lines = rows(cli("list", "systems"))
-    assert len(lines) == len(SYSTEMS)
-    for line, entry in zip(lines, SYSTEMS.values(), strict=True):
+    assert len(lines) == len(SYSTEMS) + len(ANCHORS)
+    for line, entry in zip(lines, [*SYSTEMS.values(), *ANCHORS.values()], strict=True):
         assert line.split()[:2] == [entry.name, entry.task]
         assert line.endswith(entry.description)
+        assert ("  baseline: " in line) == (entry.name in ANCHORS)
 
 
 def test_data_sets_have_a_line_each_with_sizes(cli):
@@ -35,6 +38,20 @@ def test_data_sets_under_a_root_are_listed_too(cli, tmp_path):
     (folder / "data.npz").write_bytes(b"not read for a listing")
     lines = rows(cli("list", "datasets", "--data", tmp_path / "root"))
     assert lines[3].split()[:2] == ["mine", "citation"]
+
+
+def test_interactions_are_listed_with_their_own_sizes(cli, tmp_path):
+    folder = tmp_path / "root" / "recsys" / "mine"
+    folder.mkdir(parents=True)
+    for part in ("train", "test"):
+        (folder / f"{part}.npz").write_bytes(b"not read for a listing")
+    (folder / "meta.json").write_text('{"n_users": 3, "n_items": 4000, "interactions": 5}')
+    lines = rows(cli("list", "datasets", "--data", tmp_path / "root"))
+    assert [line.split()[:2] for line in lines[-2:]] == [["davis", "embedded"], ["mine", "recsys"]]
+    assert "18 users, 14 items, 89 interactions" in lines[-2]
+    assert "3 users, 4,000 items, 5 interactions" in lines[-1]
+    listed = [(line.split()[0], line.split()[1]) for line in lines[-2:]]
+    assert listed == [(entry.name, entry.domain) for entry in names(tmp_path / "root")], "what is listed is what loads"
 
 
 def test_a_root_that_is_not_there_is_one_line(cli, tmp_path):

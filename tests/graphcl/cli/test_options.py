@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from graphcl.cli import options
+from graphcl.cli.bench import bench
 from graphcl.cli.cluster import cluster
 from graphcl.cli.embed import embed
 from graphcl.cli.listing import listing
@@ -29,10 +30,11 @@ def test_every_shared_option_explains_itself_in_one_line():
         assert "\n" not in option.help
 
 
-@pytest.mark.parametrize("command", [run, cluster, embed, listing])
+@pytest.mark.parametrize("command", [run, bench, cluster, embed, listing])
 def test_an_option_called_alike_is_the_same_option(command):
     known = {names(getattr(options, name).__metadata__[0]): name for name in SHARED}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         (declared,) = parameter.annotation.__metadata__
-        if names(declared) in known and (command, names(declared)) != (embed, ("--out",)):  # there a file, or a folder
+        # Of embed a file or a folder, of bench a folder of runs.
+        if names(declared) in known and not (command in (embed, bench) and names(declared) == ("--out",)):
             assert parameter.annotation == getattr(options, known[names(declared)])

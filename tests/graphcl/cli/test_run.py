@@ -94,11 +94,35 @@ def test_print_config_prints_yaml_and_trains_nothing(cli):
         (["pamc", "karate", "--device", "meta"], ["device 'meta' cannot be used here"]),
         (["grace", "karate", "--k", "3"], ["--k is for clustering systems, and grace is a node system: leave it out"]),
         (["grace", "karate", "--selection", "last"], ["--selection is for clustering systems", "take --protocol and --splits"]),
-        (["pamc", "karate", "--protocol", "random"], ["--protocol is for node systems, and pamc is a clustering system"]),
+        (
+            ["pamc", "karate", "--protocol", "random"],
+            ["--protocol is for node and recommendation systems, and pamc is a clustering system"],
+        ),
         (["grace", "karate", "--protocol", "publik"], ["unknown protocol 'publik'; did you mean public"]),
         (["grace", "karate", "--protocol", "public"], ["the data has no public split"]),
         (["grace", "davis", "--protocol", "random"], ["the data has no y"]),
         (["grace", "karate", "--splits", "0"], ["splits must be >= 1"]),
+        (
+            ["grace", "karate", "--every", "3"],
+            ["--every is for recommendation systems, and grace is a node system: leave it out"],
+        ),
+        (["pamc", "karate", "--no-refit"], ["--refit/--no-refit is for recommendation systems"]),
+        (
+            ["lightgcn", "davis", "--k", "3"],
+            ["--k is for clustering systems", "take --protocol, --every, --patience and --refit"],
+        ),
+        (["lightgcn", "davis", "--splits", "3"], ["--splits is for node systems, and lightgcn is a recommendation system"]),
+        (["lightgcn", "davis", "--protocol", "publik"], ["unknown ranking protocol 'publik'"]),
+        (["lightgcn", "davis", "--protocol", "lit-sampled-100"], ["only all are ranked"]),
+        (["lightgcn", "davis", "--protocol", "strict"], ["the split was made by protocol 'lit-ratio'; got 'strict'"]),
+        (["lightgcn", "davis", "--every", "0"], ["every must be >= 1"]),
+        (["lightgcn", "davis", "--patience", "0"], ["patience must be >= 1"]),
+        (["lightgcn", "davis", "--set", "layers=-1"], ["layers", "must be >= 0", "got -1"]),
+        (["lightgcn", "davis", "--set", "sampler=best"], ["unknown sampler 'best'"]),
+        (["lightgcn", "daviss"], ["unknown data set 'daviss'; did you mean davis"]),
+        (["lightgcn", "karate"], ["data set 'karate' is a graph, and a recommendation system takes interactions"]),
+        (["ease", "davis", "--set", "l2=0"], ["l2 must be > 0"]),
+        (["ease", "davis", "--set", "seed=1"], ["unknown key 'seed'"]),
         (["pamc", "davis"], ["how many clusters?"]),
         (["pamc", "davis", "--selection", "oracle"], ["how many clusters?"]),
     ],
@@ -162,7 +186,7 @@ def unfinished(cli, monkeypatch, *arguments):
     [
         ["pamc"], ["pamc", "karate"], ["--k", "3"], ["--set", "lr=1"], ["--seeds", "1"], ["--epochs", "3"], ["--out", "s"],
         ["--selection", "last"], ["--device", "cpu"], ["--print-config"], ["--protocol", "public"], ["--splits", "3"],
-        ["--no-baselines"],
+        ["--no-baselines"], ["--every", "2"], ["--patience", "2"], ["--refit"],
     ],
 )  # fmt: skip
 def test_going_on_takes_no_other_wishes(cli, more):
@@ -273,3 +297,89 @@ def test_a_run_that_diverged_says_how_to_go_on_or_to_start_anew(cli):
     assert "r/metrics.json" not in answer.paths
     want = "r holds an unfinished run: continue it with graphcl run --resume r, or name another folder with --out"
     assert cli(*bad).complaint == want
+
+
+RANKED = ["--seeds", 2, "--device", "cpu", "--set", "dim=8"]
+
+
+def test_a_recommendation_run_writes_its_folder_and_prints_the_table(cli, tmp_path):
+    answer = cli("run", "lightgcn", "davis", *RANKED, "--epochs", 4, "--every", 2, "--out", "r")
+    assert answer.code == 0, answer.err
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    assert list(metrics["baselines"]) == ["popularity", "item-knn", "ease", "gf-cf", "ials"]
+    for name in ("lightgcn", *metrics["baselines"]):
+        scores = metrics["metrics"] if name == "lightgcn" else metrics["baselines"][name]
+        (line,) = [line for line in answer.out.splitlines() if line.split()[:1] == [name] and "on" not in line.split()]
+        shown = [scores[metric]["mean"] for metric in ("recall@10", "ndcg@10", "recall@20", "ndcg@20")]
+        assert [cell.split("±")[0] for cell in line.split()[1:]] == [f"{value:.4f}" for value in shown]
+    text = " ".join(answer.out.split())
+    assert "all items ranked, protocol lit-ratio, selection=valid, checks passed: disjoint, graph, repeatable" in text
+    assert "davis (embedded): 18 users, 14 items, 89 interactions" in answer.err.splitlines()[0]
+    files = {path.removeprefix("r/") for path in answer.paths if path.startswith("r/")}
+    assert files >= {"config.yaml", "metrics.jsonl", "users.npy", "items.npy", "per_user.parquet", "model.json", "loss.png"}
+    assert not files & {"embeddings.npy", "embedding.png"}
+    assert not any("checkpoints" in name for name in files)
+
+
+def test_a_recommendation_run_that_was_stopped_anywhere_ends_with_the_same_metrics(cli, tmp_path, monkeypatch):
+    from graphcl.training import Checkpoint
+
+    words = ["run", "sgl", "davis", *RANKED, "--epochs", 5, "--every", 2, "--refit", "--set", "checkpoint_seconds=0"]
+    assert cli(*words, "--no-baselines", "--out", "whole").code == 0
+    plain, places = Checkpoint.after_epoch, [("seed-0", 3), ("seed-0-refit", 1), ("seed-1", 4)]
+
+    def dies(self, system, state, observers):
+        plain(self, system, state, observers)
+        if places and (self.name, state.epoch) == places[0]:
+            places.pop(0)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    codes = [cli(*words, "--no-baselines", "--out", "r").code]
+    while codes[-1] == 130:
+        answer = cli("run", "--resume", "r")
+        codes.append(answer.code)
+    assert codes == [130, 130, 130, 0], answer.err
+
+    def told(name):
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        return {key: value for key, value in metrics.items() if key not in ("seconds", "peak_memory_mb")}
+
+    assert told("r") == told("whole")
+    for name in ("users.npy", "items.npy", "model.safetensors", "metrics.jsonl", "config.yaml", "per_user.parquet"):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_what_needs_no_training_is_run_as_well(cli, tmp_path):
+    answer = cli("run", "ease", "davis", "--set", "l2=3", "--no-baselines", "--out", "r")
+    assert answer.code == 0, answer.err
+    config = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
+    assert (config["model"], config["seeds"]) == ({"l2": 3.0}, [0])
+    assert {"r/environment.json", "r/metrics.json", "r/per_user.parquet"} <= set(answer.paths)
+    assert "r/loss.png" not in answer.paths
+
+
+def test_the_set_without_a_download_is_the_default_of_a_recommender(cli):
+    answer = cli("run", "lightgcn", "--print-config")
+    assert answer.code == 0, answer.err
+    config = yaml.safe_load(answer.out)
+    assert config["dataset"] == "davis"
+    assert list(config) == [
+        "system",
+        "dataset",
+        "protocol",
+        "every",
+        "patience",
+        "refit",
+        "seeds",
+        "baselines",
+        "model",
+        "training",
+    ]
+
+
+def test_a_loss_and_an_estimator_are_named_on_the_command_line(cli, tmp_path):
+    words = ["--set", "batch_size=16", "--set", "negatives=meta-node", "--epochs", 1, "--no-baselines", "--out", "r"]
+    answer = cli("run", "simgcl", "davis", *RANKED, *words)
+    assert answer.code == 0, answer.err
+    assert yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())["model"]["negatives"] == "meta-node"

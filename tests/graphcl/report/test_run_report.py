@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from graphcl.recsys import load
 from graphcl.report import result_markdown, run_report, write_report
 from graphcl.tasks import SystemRun
 from graphcl.training import RunFolder
@@ -75,3 +76,18 @@ def test_a_picture_that_fails_leaves_no_piece_of_it(run, tmp_path, monkeypatch):
     with pytest.raises(KeyError):
         write_report(run, Data(), RunFolder(tmp_path))
     assert names(tmp_path) == ["loss.png"]
+
+
+def test_of_a_recommender_the_loss_is_drawn_without_what_validation_scored(run, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_report, "loss_curve", lambda history, path, title: drawn.append(history))
+    run.first.history_ = [{"epoch": 0, "loss": 2.0, "valid ndcg@20": 0.5}]
+    write_report(run, load("davis"), RunFolder(tmp_path))
+    assert drawn == [[{"epoch": 0, "loss": 2.0}]]
+    assert "embedding.png" not in names(tmp_path)
+
+
+def test_what_has_no_epochs_has_no_curve(run, tmp_path):
+    run.first.history_ = []
+    write_report(run, load("davis"), RunFolder(tmp_path))
+    assert names(tmp_path) == ["results.md"]

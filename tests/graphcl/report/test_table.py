@@ -7,6 +7,7 @@ from rich.console import Console
 
 from graphcl.evaluation.selection import STAMP
 from graphcl.report import caption, result_markdown, result_rows, result_table
+from graphcl.report.table import rules
 
 
 def shown(metrics, width=80):
@@ -103,3 +104,49 @@ def test_oracle_is_stamped_wherever_the_numbers_go(metrics, render):
     assert "selection: oracle" in stamped
     assert f"STAMPED {STAMP}" in stamped
     assert "STAMPED" not in render(metrics())
+
+
+@pytest.fixture
+def ranked(metrics):
+    """A recommendation run of two seeds."""
+    content = metrics()
+    scores = {
+        f"{name}@{k}": {"mean": 0.1 + k / 100, "std": 0.01, "values": [0.1, 0.2]}
+        for name in ("ndcg", "recall", "gini")
+        for k in (10, 20)
+    }
+    checks = dict.fromkeys(("disjoint", "graph"), "passed")
+    protocol = {
+        "name": "recommendation", "id": "lit-files", "selection": "valid-from-train", "refit": True, "checks": checks,
+        "stamp": None,
+    }  # fmt: skip
+    return {**content, "metrics": scores, "baselines": {"ease": scores}, "protocol": protocol}
+
+
+def test_a_ranking_shows_what_there_is_room_for_and_its_protocol(ranked):
+    assert list(result_rows(ranked)[0][1]) == ["recall@10", "ndcg@10", "recall@20", "ndcg@20"]
+    assert "…" not in shown(ranked)
+    want = "all items ranked, protocol lit-files, selection=valid-from-train, refit on train and valid, checks passed: "
+    assert f"{want}disjoint, graph, training" in caption(ranked)
+    told = caption(ranked)
+    ranked["protocol"]["checks"]["graph"] = "refit on train and valid"
+    assert caption(ranked) == told, "said already"
+    ranked["protocol"]["checks"]["graph"] = "not checked"
+    assert "checks: graph not checked" in caption(ranked)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ({"name": None}, ["not scored"]),
+        ({"name": "clustering", "selection": "last", "n_clusters": 7, "clusters_found": [6]}, ["selection: last", "K = 7"]),
+        ({"name": "public", "splits": 1}, ["linear probe, public split"]),
+        ({"name": "random 10/10/80", "splits": 20}, ["linear probe, random 10/10/80 x 20"]),
+        (
+            {"name": "recommendation", "id": "strict", "selection": "valid", "refit": False},
+            ["all items ranked", "protocol strict", "selection=valid"],
+        ),
+    ],
+)
+def test_the_rules_hold_nothing_that_belongs_to_one_run(protocol, words):
+    assert rules(protocol) == words

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from graphcl.errors import InputError
+from graphcl.models import SYSTEMS
 from graphcl.models.clustering import PamC
 from graphcl.models.recipes import Recipe
 from graphcl.tasks import read_config, resolve
+from graphcl.tasks.run_config import find_entry, takes
 from graphcl.training import TrainingConfig
 
 DEFAULTS = {
@@ -174,8 +176,22 @@ def test_a_node_system_takes_protocol_and_splits_from_recipe_or_wish(monkeypatch
     [
         ("grace", {"n_clusters": 3}, r"--k is for clustering systems, and grace is a node system: leave it out \(node systems"),
         ("grace", {"selection": "last"}, "--selection is for clustering systems, and grace is a node system"),
-        ("pamc", {"protocol": "public"}, "--protocol is for node systems.*clustering systems take --k and --selection"),
+        (
+            "pamc",
+            {"protocol": "public"},
+            "--protocol is for node and recommendation systems.*clustering systems take --k and --selection",
+        ),
         ("pamc", {"splits": 3}, "--splits is for node systems, and pamc is a clustering system"),
+        (
+            "lightgcn",
+            {"n_clusters": 3},
+            "--k is for clustering systems.*take --protocol, --every, --patience and --refit/--no-refit",
+        ),
+        ("lightgcn", {"splits": 3}, "--splits is for node systems, and lightgcn is a recommendation system"),
+        ("lightgcn", {"protocol": "public"}, "unknown ranking protocol 'public'"),
+        ("lightgcn", {"every": 0}, "every must be >= 1, the epochs between two looks at the validation part; got 0"),
+        ("lightgcn", {"patience": 0}, "patience must be >= 1, the looks without a gain that end training; got 0"),
+        ("grace", {"refit": False}, "--refit/--no-refit is for recommendation systems"),
         ("grace", {"protocol": "publik"}, "unknown protocol 'publik'; did you mean public"),
         ("grace", {"splits": 0}, "splits must be >= 1, the number of random splits; got 0"),
     ],
@@ -234,3 +250,38 @@ def test_a_file_that_is_no_configuration_is_one_line(tmp_path, content):
     with pytest.raises(InputError, match=r"config\.yaml") as caught:
         read_config(tmp_path / "config.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_recommendation_system_takes_its_wishes_from_recipe_or_caller(monkeypatch, tmp_path):
+    recipe = Recipe("lightgcn", "mine", protocol={"seeds": 4, "protocol": "lit-ratio-ngcf", "every": 2, "refit": True})
+    monkeypatch.setattr("graphcl.tasks.run_config.find_recipe", lambda system, dataset: recipe)
+    config = resolve("lightgcn", "mine", patience=3, refit=False)
+    assert (config.protocol, config.every, config.patience, config.refit) == ("lit-ratio-ngcf", 2, 3, False)
+    assert len(config.seeds) == 4
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
+    assert read_config(tmp_path / "config.yaml") == config
+    monkeypatch.undo()
+    config = resolve("lightgcn", "davis")
+    assert (config.protocol, config.every, config.patience, config.refit) == (None, 5, 10, None)
+
+
+def test_a_simple_recommender_shows_its_arguments_but_the_seed_and_runs_once(tmp_path):
+    config = resolve("gf-cf", "davis", settings=["rank=4"])
+    assert config.model == {"alpha": 0.3, "rank": 4}
+    assert config.seeds == (0,)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
+    assert read_config(tmp_path / "config.yaml") == config
+    assert resolve("popularity", "davis").model == {}
+
+
+def test_every_system_can_be_resolved_by_its_name():
+    for name in SYSTEMS:
+        assert resolve(name, "x").system == find_entry(name).name == name
+
+
+def test_whether_a_system_has_a_setting_is_known_before_it_is_resolved():
+    lightgcn, ease = find_entry("lightgcn"), find_entry("ease")
+    assert takes(lightgcn, "layers=2")
+    assert takes(lightgcn, "training.lr=x")
+    assert not takes(ease, "layers=2")
+    assert not takes(lightgcn, "layers")

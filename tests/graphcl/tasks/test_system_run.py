@@ -15,7 +15,7 @@ class Count:
     """A judge of no task in particular."""
 
     def __init__(self, config, data):
-        self.config = config
+        self.config, self.data = config, data
 
     def face(self, seed, *, progress):
         return NodeEmbedder(params=self.config.model, training=self.config.training, seed=seed)

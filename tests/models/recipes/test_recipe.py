@@ -7,6 +7,10 @@ import yaml
 from graphcl.datasets import names
 from graphcl.models import SYSTEMS
 from graphcl.models.recipes import Recipe, find_recipe, recipe_names
+from graphcl.recsys import load
+from graphcl.recsys.graph import Bipartite
+from graphcl.recsys.ranking import ranking_protocol
+from graphcl.tasks.bench_plan import SUITES
 from graphcl.tasks.run_config import WISHES
 from graphcl.training import TrainingConfig
 
@@ -39,7 +43,8 @@ def test_the_system_is_known_and_takes_the_model_settings_by_keyword(file):
     parameters = inspect.signature(SYSTEMS[recipe.system].load()).parameters.values()
     assert set(recipe.model) <= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     entry = SYSTEMS[recipe.system]
-    entry.load()(*(5, 3)[: 1 if entry.task == "node" else 2], **recipe.model)
+    sizes = {"node": (5,), "clustering": (5, 3), "recommendation": (Bipartite(load("davis").train),)}
+    entry.load()(*sizes[entry.task], **recipe.model)
 
 
 @every_file
@@ -49,8 +54,12 @@ def test_the_training_settings_and_the_protocol_are_valid(file):
     assert set(recipe.protocol) <= {"seeds", "baselines", *WISHES[SYSTEMS[recipe.system].task]}
     assert recipe.protocol.get("seeds", 1) >= 1
     assert recipe.protocol.get("selection", "last") in ("last", "label_free", "oracle")
-    assert recipe.protocol.get("protocol", "public") in ("public", "random")
-    assert recipe.protocol.get("splits", 1) >= 1
+    if SYSTEMS[recipe.system].task == "recommendation":
+        ranking_protocol(recipe.protocol.get("protocol", "strict"))
+    else:
+        assert recipe.protocol.get("protocol", "public") in ("public", "random")
+    assert all(recipe.protocol.get(key, 1) >= 1 for key in ("splits", "every", "patience"))
+    assert recipe.protocol.get("refit", False) in (True, False)
 
 
 @every_file
@@ -58,6 +67,8 @@ def test_published_figures_name_their_source_and_ours_the_command(file):
     recipe = read(file)
     assert isinstance(recipe.published, tuple)
     assert all(figure.get("source") for figure in recipe.published)
+    (suite,) = [suite for suite in SUITES.values() if suite.task == SYSTEMS[recipe.system].task]
+    assert all(set(suite.metrics) & set(figure) for figure in recipe.published), "a figure that no table shows"
     assert not recipe.ours or recipe.ours["command"].startswith("graphcl ")
 
 
