@@ -4,9 +4,22 @@
 default.
 """
 
+from graphcl.augment.centrality import node_centrality
+from graphcl.augment.centrality_drop import drop_probabilities, edge_weights, feature_weights
 from graphcl.augment.draws import Probability, check_probability
 from graphcl.augment.drop_edges import DropEdges
 from graphcl.augment.drop_nodes import DropNodes
 from graphcl.augment.mask_features import MaskFeatures, mask_columns
 
-__all__ = ["DropEdges", "DropNodes", "MaskFeatures", "Probability", "check_probability", "mask_columns"]
+__all__ = [
+    "DropEdges",
+    "DropNodes",
+    "MaskFeatures",
+    "Probability",
+    "check_probability",
+    "drop_probabilities",
+    "edge_weights",
+    "feature_weights",
+    "mask_columns",
+    "node_centrality",
+]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphcl.augment import DropEdges, MaskFeatures, check_probability
+from graphcl.augment import check_probability
 from graphcl.errors import InputError
-from graphcl.losses import NTXent
 from graphcl.models.encoders import GCN, Activation
+from graphcl.models.node.view import View, embed_whole
+from graphcl.models.node.view_contrast import ViewContrast
+from graphcl.negatives import NegativesName
 
 
 class GRACE(nn.Module):
@@ -17,7 +18,7 @@ class GRACE(nn.Module):
 
     Each step drops edges and masks feature columns twice over; a two-layer GCN, ``F -> 2 D -> D``, embeds both views, and a
     projector of two layers maps them to where `NTXent` contrasts them. What is used afterwards is the encoder's output on the
-    whole graph. Time ``O(N N P)`` a step for the contrast, ``O((nnz(x) + E) D)`` for the rest; memory ``O(N (D + P))``.
+    whole graph. Time ``O(N N D)`` a step for the contrast, ``O((nnz(x) + E) D)`` for the rest; memory ``O(N (D + P))``.
 
     Zhu et al., 2020, https://arxiv.org/abs/2006.04131. Differs from the official code: no N x N similarities are held, exact
     as they are; a view is an operator on the cached positions of the whole graph, and a masked column a masked row of the
@@ -35,13 +36,16 @@ class GRACE(nn.Module):
         drop_feature_2: The same in the second view.
         symmetric_drop: Whether both directions of an undirected edge go together.
         temperature: Divides the cosine similarity.
+        loss: Any of `graphcl.losses.TWO_VIEWS` in place of the paper's.
+        negatives: Any of `graphcl.negatives.NegativesName`; those that stand on clusters find ``sqrt N`` of them every epoch,
+            and ``"meta-node"`` goes with ``loss="info-nce"``.
 
     Shapes:
         training_step: ``Data(x=(N, F), edge_index=(2, E))`` to a dict whose ``"loss"`` is a scalar; x dense or CSR.
         embed: the same to ``(N, D)``, whole graph, eval mode, no gradients.
 
     Raises:
-        InputError: A hyper-parameter out of range; fewer than two nodes to contrast.
+        InputError: A hyper-parameter out of range, an unknown name; fewer than two nodes to contrast.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class GRACE(nn.Module):
         drop_feature_2: float = 0.4,
         symmetric_drop: bool = False,
         temperature: float = 0.4,
+        loss: str = "nt-xent",
+        negatives: NegativesName = "exact",
     ) -> None:
         super().__init__()
         for name, width in (("hidden", hidden), ("projection", projection)):
@@ -70,39 +76,23 @@ class GRACE(nn.Module):
         ):
             check_probability(rate, name)
         self.views = (
-            (DropEdges(drop_edge_1, symmetric=symmetric_drop), MaskFeatures(drop_feature_1)),
-            (DropEdges(drop_edge_2, symmetric=symmetric_drop), MaskFeatures(drop_feature_2)),
+            View(drop_edge_1, drop_feature_1, symmetric=symmetric_drop),
+            View(drop_edge_2, drop_feature_2, symmetric=symmetric_drop),
         )
         self.encoder = GCN(in_features, hidden, hidden=2 * hidden, activation=activation)
         self.projector = nn.Sequential(nn.Linear(hidden, projection), nn.ELU(), nn.Linear(projection, hidden))
-        self.criterion = NTXent(temperature)
+        self.contrast = ViewContrast(temperature, loss=loss, negatives=negatives)
+
+    def on_epoch_start(self, epoch: int, data: Data) -> None:
+        """Finds the clusters that the estimator of negatives stands on, if it does."""
+        if self.contrast.clustered:
+            self.contrast.refresh(self.projector(self.embed(data)), seed=epoch)
 
     def training_step(self, data: Data) -> dict[str, Tensor]:
         """One full-batch step on two fresh views."""
-        first, second = (self.projector(self._encode_view(data, *view)) for view in self.views)
-        return {"loss": self.criterion(first, second)}
+        first, second = (self.projector(view.encode(self.encoder, data)) for view in self.views)
+        return {"loss": self.contrast(first, second)}
 
-    @torch.no_grad()
     def embed(self, data: Data) -> Tensor:
         """The encoder's output for all nodes; the mode is put back afterwards."""
-        training = self.training
-        self.eval()
-        try:
-            weight = data.edge_weight if "edge_weight" in data else None
-            z: Tensor = self.encoder(_features(data), data.edge_index, weight)
-        finally:
-            self.train(training)
-        return z
-
-    def _encode_view(self, data: Data, edges: DropEdges, features: MaskFeatures) -> Tensor:
-        x = _features(data)
-        adjacency = edges.adjacency(data)  # edges before features, as `Compose` of the two would draw
-        z: Tensor = self.encoder(x, adjacency, columns=features.columns(data))
-        return z
-
-
-def _features(data: Data) -> Tensor:
-    if data.x is None:
-        raise InputError("this system contrasts nodes by their features, and the graph has none: give it an x of shape (N, F)")
-    x: Tensor = data.x
-    return x
+        return embed_whole(self, self.encoder, data)
