@@ -27,6 +27,7 @@ class SystemEntry:
 
 _CLUSTERING = "graphcl.models.clustering"
 _NODE = "graphcl.models.node"
+_RECSYS = "graphcl.recsys.systems"
 SYSTEMS = {
     entry.name: entry
     for entry in (
@@ -48,7 +49,103 @@ SYSTEMS = {
             "an auto-encoder whose neighbours agree, against all other nodes (Kulatilleke et al., 2022)",
         ),
         SystemEntry(
+            "scgc-l",
+            "clustering",
+            f"{_CLUSTERING}.scgc_l",
+            "SCGCL",
+            "two linear maps of smoothed features, told to agree along edges (Liu et al., 2022)",
+        ),
+        SystemEntry(
+            "dink-net",
+            "clustering",
+            f"{_CLUSTERING}.dink_net",
+            "DinkNet",
+            "tell real nodes from shuffled ones, then part the centres (Liu et al., 2023)",
+        ),
+        SystemEntry(
+            "magi",
+            "clustering",
+            f"{_CLUSTERING}.magi",
+            "MAGI",
+            "nodes that walks bring together agree: modularity as contrast (Liu et al., 2024)",
+        ),
+        SystemEntry(
             "grace", "node", f"{_NODE}.grace", "GRACE", "tell every node from all others of two views (Zhu et al., 2020)"
+        ),
+        SystemEntry("gca", "node", f"{_NODE}.gca", "GCA", "as grace, sparing central edges and features (Zhu et al., 2021)"),
+        SystemEntry(
+            "cca-ssg",
+            "node",
+            f"{_NODE}.cca_ssg",
+            "CCASSG",
+            "views agree, their dimensions are uncorrelated (Zhang et al., 2021)",
+        ),
+        SystemEntry(
+            "gbt", "node", f"{_NODE}.gbt", "GBT", "cross-correlation of two views becomes the identity (Bielak et al., 2021)"
+        ),
+        SystemEntry(
+            "dgi", "node", f"{_NODE}.dgi", "DGI", "nodes told from shuffled ones by a summary (Velickovic et al., 2019)"
+        ),
+        SystemEntry(
+            "bgrl", "node", f"{_NODE}.bgrl", "BGRL", "predict what a slow copy of the network sees (Thakoor et al., 2022)"
+        ),
+        SystemEntry(
+            "ssge", "node", f"{_NODE}.ssge", "SSGE", "views agree, embeddings spread like a Gaussian (Liu et al., 2024)"
+        ),
+        SystemEntry(
+            "lightgcn",
+            "recommendation",
+            f"{_RECSYS}.lightgcn",
+            "LightGCN",
+            "the mean of what comes over a few hops, ranked by BPR (He et al., 2020)",
+        ),
+        SystemEntry(
+            "mf-bpr",
+            "recommendation",
+            f"{_RECSYS}.mf_bpr",
+            "MFBPR",
+            "matrix factorisation, ranked by BPR (Rendle et al., 2009)",
+        ),
+        SystemEntry(
+            "sgl", "recommendation", f"{_RECSYS}.sgl", "SGL", "LightGCN whose views of a thinned graph agree (Wu et al., 2021)"
+        ),
+        SystemEntry(
+            "simgcl", "recommendation", f"{_RECSYS}.simgcl", "SimGCL", "LightGCN whose noisy views agree (Yu et al., 2022)"
+        ),
+        SystemEntry(
+            "xsimgcl",
+            "recommendation",
+            f"{_RECSYS}.xsimgcl",
+            "XSimGCL",
+            "one noisy view that agrees with its own layers (Yu et al., 2023)",
+        ),
+        SystemEntry(
+            "lightgcl",
+            "recommendation",
+            f"{_RECSYS}.lightgcl",
+            "LightGCL",
+            "the graph agrees with its own low-rank picture (Cai et al., 2023)",
+        ),
+        SystemEntry(
+            "dccf",
+            "recommendation",
+            f"{_RECSYS}.dccf",
+            "DCCF",
+            "intents and masks that learn, and agree with the graph (Ren et al., 2023)",
+        ),
+        SystemEntry(
+            "ultragcn",
+            "recommendation",
+            f"{_RECSYS}.ultragcn",
+            "UltraGCN",
+            "the limit of many layers as weights of a loss, no propagation (Mao et al., 2021)",
+        ),
+        SystemEntry(
+            "directau",
+            "recommendation",
+            f"{_RECSYS}.directau",
+            "DirectAU",
+            "what belongs together is near, everybody spreads out (Wang et al., 2022)",
         ),
     )
 }

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from graphcl.datasets import load
 from graphcl.errors import InputError
 from graphcl.evaluation import clustering_scores, kmeans, kmeans_baselines
+from graphcl.evaluation.baselines import clustering_baselines
+from graphcl.evaluation.spectral import spectral_clusters
 from graphcl.kernels import Adjacency
 
 
@@ -68,3 +70,42 @@ def test_more_clusters_than_nodes_are_refused():
     x, adj = two_blocks()
     with pytest.raises(InputError, match=r"the number of clusters must lie in 1 \.\. 20"):
         kmeans_baselines(x, adj, 21, seed=0)
+
+
+def test_all_anchors_are_named_and_each_is_what_it_says():
+    x, adj = two_blocks(40)
+    found = clustering_baselines(x, adj, 2, seed=0, filters=(1, 3), width=5, n_init=3)
+    assert list(found) == [
+        "kmeans-raw",
+        "kmeans-filtered-1",
+        "kmeans-filtered-3",
+        "spectral-raw",
+        "spectral-filtered-2",
+        "spectral-graph",
+        "walks-5",
+    ]
+    few = kmeans_baselines(x, adj, 2, seed=0, hops=3, n_init=3)
+    assert all(np.array_equal(found[name], few[name]) for name in few)
+    unit = F.normalize(x, dim=1)
+    shifted = torch.cat([unit, torch.ones(40, 1)], 1)  # cosines of either sign
+    assert clustering_scores(spectral_clusters(shifted, 2, seed=0), found["spectral-raw"])["acc"] == 1
+    assert clustering_scores(np.repeat([0, 1], 20), found["spectral-graph"])["acc"] == 1
+    assert clustering_scores(np.repeat([0, 1], 20), found["walks-5"])["acc"] == 1
+
+
+def test_features_without_negative_entries_are_compared_by_their_cosine():
+    x, adj = two_blocks(30, 5)
+    x = x.abs()
+    for features in (x, x.to_sparse_csr()):
+        found = clustering_baselines(features, adj, 3, seed=0, n_init=3)["spectral-raw"]
+        assert clustering_scores(spectral_clusters(F.normalize(x, dim=1), 3, seed=0, n_init=3), found)["acc"] == 1
+
+
+def test_a_directed_graph_has_no_anchors_of_the_graph_alone():
+    x, _ = two_blocks()
+    adj = Adjacency.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 3]]), 20)
+    assert list(clustering_baselines(x, adj, 2, seed=0, filters=(), n_init=2)) == [
+        "kmeans-raw",
+        "spectral-raw",
+        "spectral-filtered-2",
+    ]

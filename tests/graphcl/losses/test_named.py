@@ -33,5 +33,5 @@ def test_temperature_and_estimator_reach_the_loss():
 def test_what_does_not_go_together_is_told():
     with pytest.raises(InputError, match="unknown loss of two views 'infonce'"):
         two_view_loss("infonce", 0.2)
-    with pytest.raises(InputError, match="'barlow-twins' takes no estimator of negatives.*info-nce"):
+    with pytest.raises(InputError, match=r"'barlow-twins' takes no estimator of negatives.*info-nce"):
         two_view_loss("barlow-twins", 0.2, Exact())

@@ -9,7 +9,8 @@ import torch
 from graphcl import datasets
 from graphcl.errors import InputError
 from graphcl.models import SYSTEMS
-from graphcl.tasks import GraphClusterer, NodeEmbedder, Trained
+from graphcl.recsys import load
+from graphcl.tasks import GraphClusterer, NodeEmbedder, Recommender, Trained
 from graphcl.training import NonFiniteLossError, RunFolder, TrainingConfig
 
 
@@ -44,7 +45,7 @@ def test_a_clustering_system_embeds_again_as_well(clusterer, planted, tmp_path):
     np.testing.assert_array_equal(trained.embed(planted()), model.embedding_)
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", [name for name, entry in SYSTEMS.items() if entry.task != "recommendation"])
 def test_every_system_comes_back_and_takes_another_graph(planted, tmp_path, name):
     training = TrainingConfig(epochs=2, device="cpu")
     make = {"clustering": lambda: GraphClusterer(2, method=name, training=training)}
@@ -153,3 +154,10 @@ def test_weights_that_are_not_finite_are_an_error_and_no_embedding(folder, plant
         trained.system.encoder.weights[0].fill_(float("inf"))
     with pytest.raises(NonFiniteLossError, match="the embedding is not finite"):
         trained.embed(planted())
+
+
+def test_a_recommender_is_no_embedder_of_graphs(tmp_path):
+    split = load("davis")
+    Recommender("popularity").fit(split.train).save(tmp_path / "model")
+    with pytest.raises(InputError, match="holds a recommender, which embeds no graphs"):
+        Trained.read(tmp_path / "model")
