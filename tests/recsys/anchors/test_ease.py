@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphcl.errors import InputError
-from graphcl.recsys.anchors import EASE
+from graphcl.recsys.anchors import EASE, ease
 from graphcl.recsys.ranking import Rows
 
 
@@ -63,3 +63,13 @@ def test_what_cannot_be_solved_is_told(monkeypatch):
     monkeypatch.setattr("graphcl.recsys.anchors.ease.MOST_ITEMS", 1)
     with pytest.raises(InputError, match="EASE holds every pair of items: 2 items"):
         EASE().fit(twins)
+
+
+@pytest.mark.parametrize("columns", [1, 4, 7, 30])
+def test_blocks_of_any_size_give_the_inverse(monkeypatch, columns):
+    monkeypatch.setattr(ease, "COLUMNS", columns)
+    histories = (np.random.default_rng(3).random((60, 23)) < 0.2).astype(np.float32)
+    gram = histories.T @ histories
+    inverse = np.linalg.inv(gram.astype(np.float64) + 2.0 * np.eye(23))
+    assert ease._invert(gram, 2.0)
+    np.testing.assert_allclose(gram, inverse, rtol=1e-4, atol=1e-6)
