@@ -9,9 +9,11 @@ if __name__ == "datasets":
     raise ImportError("this folder is the package graphcl.datasets: install graphcl and `import graphcl.datasets`")
 
 if TYPE_CHECKING:
+    from graphcl.datasets.block_model import block_model
     from graphcl.datasets.convert import from_networkx, from_scipy
     from graphcl.datasets.kept import Kept
     from graphcl.datasets.knn import knn_graph
+    from graphcl.datasets.mapped import load_mapped, save_mapped
     from graphcl.datasets.planetoid import load_planetoid
     from graphcl.datasets.provenance import Provenance
     from graphcl.datasets.registry import DatasetEntry, load, names
@@ -22,14 +24,17 @@ __all__ = [
     "DatasetEntry",
     "Kept",
     "Provenance",
+    "block_model",
     "data_root",
     "from_networkx",
     "from_scipy",
     "from_tables",
     "knn_graph",
     "load",
+    "load_mapped",
     "load_planetoid",
     "names",
+    "save_mapped",
 ]
 
 # Looked up on first use, so that listing names on the command line does not wait for torch.
@@ -37,14 +42,17 @@ _HOME = {
     "DatasetEntry": "registry",
     "Kept": "kept",
     "Provenance": "provenance",
+    "block_model": "block_model",
     "data_root": "root",
     "from_networkx": "convert",
     "from_scipy": "convert",
     "from_tables": "tables",
     "knn_graph": "knn",
     "load": "registry",
+    "load_mapped": "mapped",
     "load_planetoid": "planetoid",
     "names": "registry",
+    "save_mapped": "mapped",
 }
 
 

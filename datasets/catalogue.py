@@ -11,6 +11,7 @@ from graphcl.datasets.arrays import read_shapes
 from graphcl.datasets.provenance import NOT_STATED
 from graphcl.errors import InputError
 
+ABOUT = "about.json"  # of a folder of plain arrays that are mapped, not read; written last: a folder with it is whole
 DOMAINS = ("citation", "copurchase", "coauthor", "clustering", "roles", "large")
 
 # Keys of a note's sizes that mean one of ours.
@@ -56,7 +57,9 @@ class Folder:
 
     def counts(self) -> Mapping[str, int]:
         """Sizes as far as they can be told without reading arrays."""
-        return self.record.counts or _counts_from_shapes(read_shapes(self.bundle))
+        if self.record.counts or not self.bundle.is_file():
+            return self.record.counts
+        return _counts_from_shapes(read_shapes(self.bundle))
 
 
 def scan(root: Path) -> list[Folder]:
@@ -73,7 +76,7 @@ def scan(root: Path) -> list[Folder]:
     for domain in DOMAINS:
         folders = sorted((root / domain).iterdir()) if (root / domain).is_dir() else []
         for path in folders:
-            if (path / "data.npz").is_file() or any(path.glob("raw/ind.*.graph")):
+            if any((path / name).is_file() for name in ("data.npz", ABOUT)) or any(path.glob("raw/ind.*.graph")):
                 found.append(Folder(domain, path.name, path, records.get((domain, path.name), Record())))
     return found
 

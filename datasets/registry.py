@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphcl.datasets.catalogue import DOMAINS, Folder, scan
+from graphcl.datasets.catalogue import ABOUT, DOMAINS, Folder, scan
 from graphcl.datasets.root import VARIABLE, cache_root, data_root
 from graphcl.datasets.sources import SOURCES, Source
 from graphcl.errors import InputError, unknown_name
@@ -135,7 +135,7 @@ def load(
 def _stock(root: Path) -> tuple[list[Folder], list[Source]]:
     """Folders under the root, and sources; what both have is a source when it holds the files as published."""
     folders = scan(root)
-    ready = {folder.full_name for folder in folders if folder.bundle.is_file()}
+    ready = {folder.full_name for folder in folders if folder.bundle.is_file() or (folder.path / ABOUT).is_file()}
     sources = [source for source in SOURCES if source.full_name not in ready]
     fetched = {source.full_name for source in sources}
     return [folder for folder in folders if folder.full_name not in fetched], sources
@@ -177,6 +177,12 @@ def _load_folder(folder: Folder, knn: int | None) -> Data:
         from graphcl.datasets.bundle import load_bundle
 
         return load_bundle(folder.bundle, name=folder.name, domain=folder.domain, record=folder.record, knn=knn)
+    if (folder.path / ABOUT).is_file():
+        from graphcl.datasets.mapped import load_mapped
+
+        if knn is not None:
+            raise _one_graph(folder.full_name)
+        return load_mapped(folder.path, name=folder.name, domain=folder.domain)
     from graphcl.datasets.planetoid import load_planetoid, raw_name
 
     if knn is not None:

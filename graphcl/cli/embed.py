@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from graphcl.cli.options import (
+    BatchNodes,
     Device,
     EdgeFile,
     Epochs,
@@ -55,13 +56,16 @@ def embed(
     settings: Settings = None,
     epochs: Epochs = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of everything random.", show_default="0")] = None,
+    batch_nodes: BatchNodes = None,
     device: Device = None,
     print_config: PrintConfig = False,
 ) -> None:
     """Embed the nodes of your own graph. Writes a table of id, e0, e1, ... by training, or with --run by a trained run."""
     tables = OwnTables(edges, nodes, source, target, weight, id_, features, label, knn)
     if run is not None:
-        decided = {"--method": method, "--set": settings or None, "--epochs": epochs, "--seed": seed}
+        decided = {
+            "--method": method, "--set": settings or None, "--epochs": epochs, "--seed": seed, "--batch-nodes": batch_nodes,
+        }  # fmt: skip
         asked = [*(name for name, value in decided.items() if value is not None), *(["--print-config"] if print_config else [])]
         if asked:
             raise InputError(f"--run DIR embeds with what was trained: leave out {', '.join(asked)}")
@@ -85,7 +89,7 @@ def embed(
         tables.name,
         seeds=1,
         settings=settings or (),
-        training={"epochs": epochs, "device": device},
+        training={"epochs": epochs, "device": device, "batch_nodes": batch_nodes},
         first_seed=seed or 0,
     )
     place = None if is_file else out

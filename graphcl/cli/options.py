@@ -22,6 +22,12 @@ Clusters = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of runs, seeds 0, 1, ...")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Training epochs.")]
+BatchNodes = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-nodes", help="Graphs: train on batches sampled around so many nodes; on the whole graph if not given."
+    ),
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder; runs/NAME-DATE-TIME if not given.")]
 Resume = Annotated[

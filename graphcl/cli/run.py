@@ -10,6 +10,7 @@ import typer
 from graphcl.cli.listing import interaction_entries
 from graphcl.cli.options import (
     Baselines,
+    BatchNodes,
     Clusters,
     Data,
     Device,
@@ -50,6 +51,7 @@ def run(
     patience: Patience = None,
     refit: Refit = None,
     baselines: Baselines = None,
+    batch_nodes: BatchNodes = None,
     device: Device = None,
     out: Out = None,
     data: Data = None,
@@ -68,7 +70,8 @@ def run(
     }  # fmt: skip
     if resume is not None:
         decided = (
-            *wishes.values(), system, dataset, settings, seeds, epochs, baselines, device, out, print_config or None,
+            *wishes.values(), system, dataset, settings, seeds, epochs, baselines, batch_nodes, device, out,
+            print_config or None,
         )  # fmt: skip
         if any(value is not None and value != [] for value in decided):
             raise InputError("--resume DIR goes on with the run as it was started: only --data ROOT may stand beside it")
@@ -104,7 +107,7 @@ def run(
         refit=refit,
         baselines=baselines,
         settings=settings or (),
-        training={"epochs": epochs, "device": device},
+        training={"epochs": epochs, "device": device, "batch_nodes": batch_nodes},
     )
     show_run(config, loaded, out=out, only_config=print_config)
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from inspect import Parameter, signature
 from typing import Any
 
+import torch
 from torch_geometric.data import Data
 
 from graphcl.errors import unknown_name
 from graphcl.models import SystemEntry
-from graphcl.training import Checkpoint, EpochProgress, Observer, Trainer, TrainingConfig, TrainState, check_memory
+from graphcl.training import (
+    Checkpoint,
+    EpochProgress,
+    NodeBatches,
+    Observer,
+    SeedSteps,
+    Trainer,
+    TrainingConfig,
+    TrainState,
+    check_memory,
+)
+
+FRIENDS = 5  # neighbours of a node that come with it into a batch that is all about its nodes
 
 
 def build_system(entry: SystemEntry, sizes: Sequence[Any], params: Mapping[str, Any]) -> Any:
@@ -41,8 +55,15 @@ def train_system(
     observers: Sequence[Observer],
     checkpoint: Checkpoint | None,
     title: str | None,
+    *,
+    by_seeds: bool = False,
 ) -> TrainState:
     """Trains a system on a prepared graph that lies on its device.
+
+    With ``batch_nodes`` below the number of nodes an epoch is ``ceil(N / batch_nodes)`` steps, on batches. By seeds, each is
+    about that many nodes, and what is sampled around them is context, see `SeedSteps`. Otherwise it is about all that is in
+    it, hardly more than ``batch_nodes``: a sixth of so many drawn, two at least, and up to five neighbours of each; the
+    system's hooks see the whole graph.
 
     Args:
         system: Fresh; left in evaluation mode.
@@ -51,14 +72,34 @@ def train_system(
         observers: Told of every epoch, in this order.
         checkpoint: Where the training is kept, and taken up again; nowhere when ``None``.
         title: Of the progress bar; none is shown when ``None``.
+        by_seeds: Whether the system embeds nodes and does nothing else.
 
     Raises:
         InputError: It will not fit into memory, or does not take this graph.
         NonFiniteLossError: Training diverged.
     """
+    source, stepped = graph, system
+    if config.batch_nodes is not None and config.batch_nodes < graph.num_nodes:
+        source = _batches(graph, config.batch_nodes, by_seeds)
+        stepped = SeedSteps(system, source.steps) if by_seeds else system
     if config.preflight:
-        check_memory(system, graph, config.torch_device())
+        check_memory(system, _first(source), config.torch_device())
     bar = None if title is None else EpochProgress(config.epochs, title)
     trainer = Trainer(config, [*observers, *([bar] if bar else [])], checkpoint)
     with bar or nullcontext():
-        return trainer.fit(system, graph)
+        return trainer.fit(stepped, source)
+
+
+def _batches(graph: Data, batch_nodes: int, by_seeds: bool) -> NodeBatches:
+    if by_seeds:
+        return NodeBatches(graph, batch_nodes)
+    steps = math.ceil(graph.num_nodes / batch_nodes)
+    return NodeBatches(graph, max(2, batch_nodes // (1 + FRIENDS)), fanouts=(FRIENDS,), steps=steps)
+
+
+def _first(source: Data | NodeBatches) -> Data:
+    """What a step will be made on; the random numbers that this takes are given back."""
+    if not isinstance(source, NodeBatches):
+        return source
+    with torch.random.fork_rng(devices=[]):
+        return next(source.batches(0))

@@ -30,7 +30,7 @@ class NodeEmbedder(BaseEstimator):  # type: ignore[misc]
     Args:
         method: A node system, as ``graphcl list systems`` names it.
         params: Keyword hyper-parameters of the system; its defaults where silent.
-        training: Epochs, learning rate, device; the defaults when ``None``.
+        training: Epochs, learning rate, device, nodes of a batch; the defaults when ``None``.
         seed: Of everything random.
         progress: Whether a progress bar (plain lines when not a terminal) is shown.
 
@@ -84,7 +84,7 @@ class NodeEmbedder(BaseEstimator):  # type: ignore[misc]
         with deterministic(config.deterministic):
             system = build_system(entry, sizes, params).to(device)
             title = f"{self.method}, seed {self.seed}" if self.progress else None
-            state = train_system(system, graph, config, observers, checkpoint, title)
+            state = train_system(system, graph, config, observers, checkpoint, title, by_seeds=True)
             self.embedding_ = embedding(system, graph)
         self.history_, self.seconds_ = state.history, state.seconds
         self._take(

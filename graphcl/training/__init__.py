@@ -5,9 +5,12 @@ from graphcl.training.config import TrainingConfig
 from graphcl.training.determinism import deterministic, seed_everything
 from graphcl.training.embed_then_loss import embed_then_loss
 from graphcl.training.environment import device_name, environment, peak_memory_mb
+from graphcl.training.neighbour_sampler import CSRNeighbourSampler
+from graphcl.training.node_batches import NodeBatches
 from graphcl.training.preflight import available_memory, check_memory
 from graphcl.training.progress import EpochProgress
 from graphcl.training.run_folder import RunFolder
+from graphcl.training.seed_steps import SeedSteps
 from graphcl.training.system import ClusteringSystem, HasEpochStart, HasFitEnd, HasMemoryEstimate, System
 from graphcl.training.tensorboard import TensorBoardLog
 from graphcl.training.train_state import TrainState
@@ -15,15 +18,18 @@ from graphcl.training.trainer import NonFiniteLossError, Observer, Trainer
 from graphcl.training.weights import load_weights, save_weights
 
 __all__ = [
+    "CSRNeighbourSampler",
     "Checkpoint",
     "ClusteringSystem",
     "EpochProgress",
     "HasEpochStart",
     "HasFitEnd",
     "HasMemoryEstimate",
+    "NodeBatches",
     "NonFiniteLossError",
     "Observer",
     "RunFolder",
+    "SeedSteps",
     "Stateful",
     "System",
     "TensorBoardLog",

@@ -33,6 +33,8 @@ class TrainingConfig:
         checkpoint_seconds: Time between two checkpoints, ``>= 0``; 0 writes one after every epoch.
         tensorboard: Whether the terms go to TensorBoard as well.
         preflight: Whether a run that would not fit into memory is refused before it starts.
+        batch_nodes: Nodes that a step on a graph is about, ``>= 2``: an epoch is then as many steps as there are such groups of
+            nodes, each on what is sampled around one. The whole graph at once when ``None``.
 
     Raises:
         InputError: A value out of range, or a device that is not there.
@@ -49,6 +51,7 @@ class TrainingConfig:
     checkpoint_seconds: float = 60.0
     tensorboard: bool = False
     preflight: bool = True
+    batch_nodes: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -65,6 +68,10 @@ class TrainingConfig:
             raise InputError(f"precision must be one of {', '.join(get_args(Precision))}; got '{self.precision}'")
         if not (math.isfinite(self.checkpoint_seconds) and self.checkpoint_seconds >= 0):
             raise InputError(f"checkpoint_seconds must be >= 0; got {self.checkpoint_seconds}")
+        if self.batch_nodes is not None and self.batch_nodes < 2:
+            raise InputError(
+                f"batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got {self.batch_nodes}"
+            )
 
     def torch_device(self) -> torch.device:
         """The device that ``device`` names on this machine, and on which ``precision`` can be had."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphcl.errors import InputError, unknown_name
 from graphcl.kernels import Adjacency, cached_adjacency, feature_product, propagate
+from graphcl.models.encoders.layerwise import LARGE, ConvolutionLayer, encode_by_layers
 
 Activation = Literal["relu", "prelu", "rrelu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "prelu": nn.PReLU, "rrelu": nn.RReLU}
@@ -96,8 +97,10 @@ class GCN(nn.Module):
         if columns is not None and columns.shape != (self.in_features,):
             raise InputError(f"columns must be ({self.in_features},), one a feature; got {tuple(columns.shape)}")
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # half-precision features are multiplied in single
-        adj = _operator(edge_index, len(x), edge_weight).to(dtype=x.dtype)
+        adj = operator(edge_index, len(x), edge_weight).to(dtype=x.dtype)
         last = len(self.weights) - 1
+        if len(x) > LARGE and columns is None and not self.training and not torch.is_grad_enabled():
+            return encode_by_layers(adj, x, self.layers())
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer == 0 and columns is not None:
                 weight = weight * columns.unsqueeze(1)
@@ -105,6 +108,14 @@ class GCN(nn.Module):
             if layer < last or self.activate_last:
                 x = self.activation(x)
         return x
+
+    def layers(self) -> list[ConvolutionLayer]:
+        """The layers by themselves, for embedding one after the other."""
+        pairs, last = list(zip(self.weights, self.biases, strict=True)), len(self.weights) - 1
+        return [
+            ConvolutionLayer(weight, bias, self.activation if layer < last or self.activate_last else None)
+            for layer, (weight, bias) in enumerate(pairs)
+        ]
 
 
 def _convolve(adj: Adjacency, x: Tensor, weight: Tensor) -> Tensor:
@@ -114,7 +125,12 @@ def _convolve(adj: Adjacency, x: Tensor, weight: Tensor) -> Tensor:
     return propagate(adj, feature_product(x, weight).to(adj.dtype))
 
 
-def _operator(edge_index: Tensor | Adjacency, num_nodes: int, edge_weight: Tensor | None) -> Adjacency:
+def operator(edge_index: Tensor | Adjacency, num_nodes: int, edge_weight: Tensor | None) -> Adjacency:
+    """The normalised adjacency of edges, or the operator that was given.
+
+    Raises:
+        InputError: An operator and weights.
+    """
     if not isinstance(edge_index, Adjacency):
         return cached_adjacency(edge_index, num_nodes, edge_weight=edge_weight, normalize="sym", self_loops=True)
     if edge_weight is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, zip_longest
 from typing import Literal, get_args
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from graphcl.errors import InputError, unknown_name
 from graphcl.kernels import Adjacency, feature_product
-from graphcl.models.encoders.gcn import GCN
+from graphcl.models.encoders.gcn import GCN, operator
+from graphcl.models.encoders.layerwise import LARGE, ConvolutionLayer, encode_by_layers
 
 LayerActivation = Literal["relu", "prelu", "rrelu", "elu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "prelu": nn.PReLU, "rrelu": nn.RReLU, "elu": nn.ELU}
@@ -89,11 +91,22 @@ class LayeredGCN(nn.Module):
             edge_weight: Of the edges; goes with edges only.
             columns: ``(F,)``, what each feature column is multiplied with; ones when ``None``.
         """
+        quiet = columns is None and not self.training and not torch.is_grad_enabled()
+        first = self.products[0]
+        if quiet and len(x) > LARGE and isinstance(first, GCN) and x.shape[1:] == (first.in_features,):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            return encode_by_layers(operator(edge_index, len(x), edge_weight).to(dtype=x.dtype), x, self._layers())
         for layer, product in enumerate(self.products):
             x = product(x, edge_index, edge_weight, columns=columns if layer == 0 else None)
             if layer < len(self.activations):
                 x = self.activations[layer](self.norms[layer](x))
         return x
+
+    def _layers(self) -> list[ConvolutionLayer]:
+        """The layers by themselves, each with its normalisation and activation."""
+        afters = [nn.Sequential(*pair) for pair in zip(self.norms, self.activations, strict=True)]
+        bare = [layer for product in self.products if isinstance(product, GCN) for layer in product.layers()]
+        return [replace(layer, after=after) for layer, after in zip_longest(bare, afters)]
 
 
 class _Dense(nn.Module):

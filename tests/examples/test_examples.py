@@ -66,3 +66,13 @@ def test_the_recommenders_are_scored_and_the_saved_one_recommends_the_same(tmp_p
         assert f" {source} " in out
     assert "the saved model recommends the same: True" in out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_large_graph_is_trained_on_in_batches_and_its_communities_are_found(tmp_path):
+    script = next(path for path in EXAMPLES if path.name == "06_million_nodes.py")
+    lines = run(script, tmp_path).splitlines()
+    assert lines[0].startswith("4,000 nodes, 40,000 edges in ")
+    assert lines[1].startswith("trained 3 epochs of 8 steps in ")
+    found = {line.split()[5]: float(line.split("finds ")[1][:5]) for line in lines if "finds " in line}
+    assert found["embedding"] > 0.9 > found["features"]
+    assert not list(tmp_path.iterdir())

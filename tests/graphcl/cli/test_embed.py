@@ -159,6 +159,10 @@ def test_a_fault_in_the_files_is_one_line_and_leaves_nothing(cli, tables):
             ["--run", "r", "--edges", "edges.csv", "--epochs", "3", "--method", "grace", "--print-config"],
             "--run DIR embeds with what was trained: leave out --method, --epochs, --print-config",
         ),
+        (
+            ["--run", "r", "--edges", "edges.csv", "--batch-nodes", "9"],
+            "--run DIR embeds with what was trained: leave out --batch-nodes",
+        ),
     ],
 )
 def test_what_cannot_be_embedded_is_one_line_and_leaves_nothing(cli, tables, arguments, words):
@@ -174,3 +178,13 @@ def test_the_configuration_alone_is_printed(cli, tables):
     assert answer.code == 0
     assert "system: grace" in answer.out
     assert answer.paths == ["edges.csv", "nodes.csv"]
+
+
+def test_a_graph_is_trained_on_in_batches(cli, tables, communities, tmp_path):
+    edges, nodes = tables()
+    answer = cli("embed", "--edges", edges, "--nodes", nodes, *BRIEF, "--batch-nodes", "7", "--out", "r")
+    assert answer.code == 0, answer.err
+    names, embedding = table(tmp_path / "r" / "embeddings.csv")
+    assert names == ids(communities)
+    assert embedding.shape == (20, 8)
+    assert "batch_nodes: 7" in (tmp_path / "r" / "config.yaml").read_text()

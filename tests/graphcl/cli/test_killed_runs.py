@@ -21,6 +21,10 @@ VARIANTS = {
         "grace", "karate", *LENGTH, "--protocol", "random", "--splits", "1", "--set", "hidden=8",
         "--set", "checkpoint_seconds=0", "--set", "activation=rrelu",
     ],
+    "batches": [
+        "grace", "karate", *LENGTH, "--protocol", "random", "--splits", "1", "--set", "hidden=8", "--set", "projection=8",
+        "--set", "checkpoint_seconds=0", "--batch-nodes", "12", "--set", "loss=info-nce", "--set", "negatives=meta-node",
+    ],
     "everything": [
         "pamc", "karate", *OPTIONS, "--selection", "label_free",
         "--set", "precision=bf16", "--set", "clip_norm=0.5", "--set", "accumulate=2",
@@ -99,7 +103,7 @@ def kill_and_compare(processes, tmp_path, kills, variant, seed):
     return killed
 
 
-@pytest.mark.parametrize("variant", ["everything", "node"])
+@pytest.mark.parametrize("variant", ["everything", "node", "batches"])
 def test_two_kills_change_no_bit(processes, tmp_path, variant):
     assert kill_and_compare(processes, tmp_path, 2, variant, seed=0) == 2
 

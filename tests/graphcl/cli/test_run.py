@@ -75,7 +75,7 @@ def test_print_config_prints_yaml_and_trains_nothing(cli):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["pmac"], ["unknown system 'pmac'; did you mean pamc?"]),
+        (["pammc"], ["unknown system 'pammc'; did you mean pamc?"]),
         (["pamc", "karatee"], ["unknown data set 'karatee'; did you mean karate", "--data ROOT"]),
         (["pamc", "karate", "--data", "nowhere"], ["nowhere", "does not exist"]),
         (["pamc", "karate", "--set", "temprature=1"], ["unknown key 'temprature'; did you mean temperature"]),
@@ -383,3 +383,16 @@ def test_a_loss_and_an_estimator_are_named_on_the_command_line(cli, tmp_path):
     answer = cli("run", "simgcl", "davis", *RANKED, *words)
     assert answer.code == 0, answer.err
     assert yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())["model"]["negatives"] == "meta-node"
+
+
+@pytest.mark.parametrize("system", ["grace", "pamc"])
+def test_batches_are_asked_for_on_the_command_line(cli, system):
+    answer = cli("run", system, "karate", "--batch-nodes", "12", "--print-config")
+    assert "  batch_nodes: 12\n" in answer.out
+
+
+def test_batches_of_nodes_are_for_graphs(cli):
+    words = "batch_nodes is for clustering and node systems, and lightgcn draws batches of its own: leave it out"
+    assert cli("run", "lightgcn", "davis", "--batch-nodes", "12").complaint == words
+    few = cli("run", "grace", "karate", "--batch-nodes", "1").complaint
+    assert few == "batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got 1"

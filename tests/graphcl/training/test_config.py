@@ -26,6 +26,7 @@ from graphcl.training import TrainingConfig
         ({"precision": "fp8"}, "precision must be one of fp32, bf16, fp16; got 'fp8'"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds must be >= 0; got -1"),
         ({"checkpoint_seconds": math.nan}, "checkpoint_seconds must be >= 0; got nan"),
+        ({"batch_nodes": 1}, "batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got 1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(settings, message):
