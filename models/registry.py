@@ -93,6 +93,21 @@ SYSTEMS = {
             "ssge", "node", f"{_NODE}.ssge", "SSGE", "views agree, embeddings spread like a Gaussian (Liu et al., 2024)"
         ),
         SystemEntry(
+            "pot-grace",
+            "node",
+            f"{_NODE}.pot",
+            "PotGRACE",
+            "grace, provably far from others without some edges (Yu et al., 2023)",
+        ),
+        SystemEntry("pot-gca", "node", f"{_NODE}.pot", "PotGCA", "gca with the same bounds (Yu et al., 2023)"),
+        SystemEntry(
+            "csgcl", "node", f"{_NODE}.csgcl", "CSGCL", "as gca, sparing and favouring strong communities (Chen et al., 2023)"
+        ),
+        SystemEntry("progcl", "node", f"{_NODE}.progcl", "ProGCL", "as gca, false negatives counting less (Xia et al., 2022)"),
+        SystemEntry(
+            "mvgrl", "node", f"{_NODE}.mvgrl", "MVGRL", "a graph told by its diffusion, and back (Hassani et al., 2020)"
+        ),
+        SystemEntry(
             "lightgcn",
             "recommendation",
             f"{_RECSYS}.lightgcn",

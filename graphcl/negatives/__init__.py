@@ -15,6 +15,7 @@ from graphcl.negatives.meow import Meow
 from graphcl.negatives.meta_node import MetaNode
 from graphcl.negatives.named import CLUSTERED, NegativesName, named_negatives
 from graphcl.negatives.pamc_proxy import PamCProxy
+from graphcl.negatives.progcl import BetaPosterior
 from graphcl.negatives.protocol import Negatives
 from graphcl.negatives.queue import Queue
 from graphcl.negatives.sampled import Sampled
@@ -22,6 +23,7 @@ from graphcl.negatives.sampled import Sampled
 __all__ = [
     "CLUSTERED",
     "HCL",
+    "BetaPosterior",
     "Certificate",
     "ClusterRestricted",
     "ColumnBias",

@@ -32,9 +32,9 @@ def test_a_run_works_from_start_to_end_in_a_process_of_its_own(finished):
 
 
 def test_a_mistake_is_exit_code_2_and_one_line(tmp_path):
-    done = start(tmp_path, "run", "pmac")
+    done = start(tmp_path, "run", "pammc")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: unknown system 'pmac'; did you mean pamc?\n"
+    assert done.stderr == "error: unknown system 'pammc'; did you mean pamc?\n"
 
 
 def test_a_bug_shows_its_traceback_and_exit_code_1(tmp_path):
