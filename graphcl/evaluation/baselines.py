@@ -17,29 +17,26 @@ from graphcl.kernels import Adjacency, propagate_features
 
 
 def kmeans_baselines(
-    x: Tensor, adj: Adjacency, n_clusters: int, *, seed: int, hops: int = 2, n_init: int = 10
+    x: Tensor, adj: Adjacency, n_clusters: int, *, seed: int, filters: Sequence[int] = (1, 2), n_init: int = 10
 ) -> dict[str, Labels]:
     """Clusters by k-means on the features as they are, and on the features filtered by the graph.
 
-    The filter is the low-pass ``A^hops x`` on unit rows: what a system that propagates its features starts from.
+    The filter is the low-pass ``A^t x`` on unit rows: what a system that propagates its features starts from. How far it
+    should reach depends on the graph: one hop is best on some, two and more on others.
 
     Args:
         x: Features.
         adj: Symmetrically normalised, with self-loops.
         n_clusters: ``K``.
         seed: Of the k-means starts.
-        hops: Of the filter.
+        filters: Numbers of hops.
         n_init: Starts of each k-means.
 
     Shapes:
         x: ``(N, F)`` dense or CSR; returns: name to ``(N,)``.
     """
     raw = x if x.layout == torch.strided else x.to_dense()
-    filtered = propagate_features(adj, F.normalize(raw, dim=1), hops)
-    return {
-        name: _by_kmeans(points, n_clusters, seed, n_init)
-        for name, points in (("kmeans-raw", raw), (f"kmeans-filtered-{hops}", filtered))
-    }
+    return _kmeans_baselines(raw, F.normalize(raw, dim=1), adj, n_clusters, seed, filters, n_init)
 
 
 def clustering_baselines(
@@ -80,9 +77,7 @@ def clustering_baselines(
     """
     raw = x if x.layout == torch.strided else x.to_dense()
     unit = F.normalize(raw, dim=1)
-    found = {"kmeans-raw": _by_kmeans(raw, n_clusters, seed, n_init)}
-    for hops in filters:
-        found[f"kmeans-filtered-{hops}"] = _by_kmeans(propagate_features(adj, unit, hops), n_clusters, seed, n_init)
+    found = _kmeans_baselines(raw, unit, adj, n_clusters, seed, filters, n_init)
     filtered = F.normalize(propagate_features(adj, unit, 2), dim=1)
     for name, rows in (("spectral-raw", unit), ("spectral-filtered-2", filtered)):
         if bool((rows < 0).any()):
@@ -93,6 +88,15 @@ def clustering_baselines(
         found["spectral-graph"] = _by_kmeans(coordinates, n_clusters, seed, n_init)
         walks = torch.from_numpy(factorised_walks(adj, min(width, adj.num_nodes - 1)))
         found[f"walks-{width}"] = _by_kmeans(F.normalize(walks, dim=1), n_clusters, seed, n_init)
+    return found
+
+
+def _kmeans_baselines(
+    raw: Tensor, unit: Tensor, adj: Adjacency, n_clusters: int, seed: int, filters: Sequence[int], n_init: int
+) -> dict[str, Labels]:
+    found = {"kmeans-raw": _by_kmeans(raw, n_clusters, seed, n_init)}
+    for hops in filters:
+        found[f"kmeans-filtered-{hops}"] = _by_kmeans(propagate_features(adj, unit, hops), n_clusters, seed, n_init)
     return found
 
 

@@ -32,7 +32,8 @@ class Row:
         kind: ``"system"``, ``"baseline"`` or ``"published"``.
         method: Whose figures they are.
         scores: Metric to ``{mean, std, values}``.
-        seconds: Of training, a seed.
+        seconds: Of training, a seed, with pre-training.
+        pretraining: Seconds of pre-training, a seed, where it is a part of its own.
         memory: Peak in MB.
         comparison: Against the best baseline.
         note: What must stand beside the figures: a stamp, a source.
@@ -42,6 +43,7 @@ class Row:
     method: str
     scores: Mapping[str, Mapping[str, Any]]
     seconds: float | None = None
+    pretraining: float | None = None
     memory: float | None = None
     comparison: Comparison | None = None
     note: str | None = None
@@ -87,7 +89,9 @@ def bench_blocks(suite: Suite, outcomes: Sequence[Outcome]) -> list[Block]:
         comparison = compare(metrics, suite.main, outcome.cell.folder)
         seconds = metrics["seconds"]["training"]["mean"]
         stamp = metrics["protocol"].get("stamp") or metrics["protocol"].get("unscored")
-        rows.append(Row("system", metrics["system"], metrics["metrics"], seconds, metrics["peak_memory_mb"], comparison, stamp))
+        before = metrics["seconds"].get("pretraining", {}).get("mean") or None  # 0 is none
+        memory = metrics["peak_memory_mb"]
+        rows.append(Row("system", metrics["system"], metrics["metrics"], seconds, before, memory, comparison, stamp))
         _add_baselines(rows, metrics)
     for block in blocks.values():
         _add_published(block, suite)
@@ -154,6 +158,7 @@ def bench_csv(suite: Suite, blocks: Sequence[Block]) -> str:
                     "runs": max((len(value["values"]) for value in row.scores.values()), default=0),
                     **scores,
                     "seconds": row.seconds,
+                    "pretraining_seconds": row.pretraining,
                     "peak_memory_mb": row.memory,
                     "against": None if told is None else told.against,
                     "gain": None if told is None else told.gain,
@@ -209,7 +214,9 @@ def _cells(suite: Suite, block: Block) -> tuple[list[str], list[tuple[str, list[
     users = any(row.comparison is not None and row.comparison.users is not None for row in block.rows)
     metrics = [name for name in suite.metrics if any(name in row.scores for row in block.rows)]
     head = ["method", *metrics, f"gain in {suite.main}", "p (t)", "p (sign)"]
-    head += [*(["95 % over users, first seed", "p (users)"] if users else []), "seconds", "peak MB"]
+    pretrained = any(row.pretraining is not None for row in block.rows)
+    head += [*(["95 % over users, first seed", "p (users)"] if users else []), "seconds"]
+    head += [*(["of it pre-training"] if pretrained else []), "peak MB"]
     body: list[tuple[str, list[str] | None]] = []
     notes: list[str] = []
     for row in block.rows:
@@ -224,7 +231,10 @@ def _cells(suite: Suite, block: Block) -> tuple[list[str], list[tuple[str, list[
         if users:
             some = told is not None and told.users is not None
             cells += [f"{told.users[0]:+.4f} .. {told.users[1]:+.4f}", _p(told.p_users)] if some else ["", ""]  # type: ignore[union-attr,index]
-        cells += ["" if row.seconds is None else f"{row.seconds:.1f}", "" if row.memory is None else f"{row.memory:.0f}"]
+        cells.append("" if row.seconds is None else f"{row.seconds:.1f}")
+        if pretrained:
+            cells.append("" if row.pretraining is None else f"{row.pretraining:.1f}")
+        cells.append("" if row.memory is None else f"{row.memory:.0f}")
         body.append((row.kind, cells))
     return head, body, notes
 

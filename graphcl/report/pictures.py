@@ -1,4 +1,4 @@
-"""Pictures of a run: the loss by epoch, and the embedding in two dimensions."""
+"""Pictures of a run: the loss by epoch, the embedding in two dimensions, and what spoke for a number of clusters."""
 
 from __future__ import annotations
 
@@ -80,6 +80,30 @@ def embedding_map(
         _scatter(axes, points, colours)
         axes.set(title=name, xlabel=f"PC 1 ({share[0]:.0%} of variance)", ylabel=f"PC 2 ({share[1]:.0%})", xticks=[], yticks=[])
     figure.suptitle(title)
+    _save(figure, path)
+
+
+def k_curves(ks: Sequence[int], values: Mapping[str, Sequence[float]], path: Path, *, chosen: int, title: str) -> None:
+    """What speaks for each number of clusters, one line a criterion, as a PNG; the choice is marked.
+
+    Args:
+        ks: Numbers that were tried.
+        values: Criterion to its value for each, ``NaN`` where it is not defined.
+        path: Where to write.
+        chosen: The choice.
+        title: Above the picture.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(7, 4)
+    axes = figure.subplots()
+    axes.axvline(chosen, color="tab:gray", linestyle=":", label=f"chosen: {chosen}")
+    for name, line in values.items():
+        style = {"color": "black", "linewidth": 2.0} if name == "combined" else {"linewidth": 1.2}
+        axes.plot(ks, line, marker="o", markersize=3, label=name, **style)
+    axes.set(xlabel="number of clusters", ylabel="larger is better", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
     _save(figure, path)
 
 

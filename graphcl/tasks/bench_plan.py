@@ -139,7 +139,12 @@ def plan(
         full = data_name(load_data(suite.task, name, root))
         for entry in entries:
             config = resolve(
-                entry.name, full, seeds=seeds, settings=own[entry.name], training={"epochs": epochs, "device": device}
+                entry.name,
+                full,
+                seeds=seeds,
+                settings=own[entry.name],
+                baselines="full" if suite.task == "clustering" else None,  # made once for all systems on a data set
+                training={"epochs": epochs, "device": device},
             )
             cells.append(Cell(config, out))
     for cell in cells:

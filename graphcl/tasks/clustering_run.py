@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from torch_geometric.data import Data
 
-from graphcl.evaluation import clustering_scores, kmeans_baselines, summarise
-from graphcl.kernels import cached_adjacency
+from graphcl.evaluation import clustering_baselines, clustering_scores, kmeans_baselines, summarise
+from graphcl.evaluation.clustering import Labels
+from graphcl.kernels import Adjacency, WeakTensorCache, cached_adjacency
 from graphcl.tasks.graph_clusterer import GraphClusterer
 from graphcl.tasks.prepare import prepare, scored_nodes
 from graphcl.tasks.run_config import RunConfig
 from graphcl.tasks.verdict import Say, Verdict
 
 PROTOCOL = "clustering"
+_found: WeakTensorCache[dict[str, Labels]] = WeakTensorCache()  # a benchmark asks for the same beside every system
 
 
 class ClusteringJudge:
@@ -44,11 +46,12 @@ class ClusteringJudge:
         )
 
     def judge(self, fitted: Sequence[GraphClusterer], say: Say) -> Verdict:
-        """ACC, NMI, ARI and macro-F1 over the seeds, and k-means on raw and on filtered features."""
+        """ACC, NMI, ARI and macro-F1 over the seeds; k-means on raw and filtered features; quality that asks for no class."""
         data, scored = self.data, "y" in self.data and self.data.y is not None and self.data.y.ndim == 1
         anchors: dict[str, Any] = {}
         if scored and self.config.baselines:
-            say("k-means on raw and on filtered features, for comparison")
+            more_of_them = ", spectral clustering, walks" if self.config.baselines == "full" else ""
+            say(f"k-means on raw and on filtered features{more_of_them}, for comparison")
             anchors = self._anchors(fitted[0].n_clusters_)
         scores = [clusterer.score(data) for clusterer in fitted] if scored else []
         more: dict[str, Any] = {}
@@ -61,6 +64,7 @@ class ClusteringJudge:
                 anchors["kmeans-initial"] = summarise(first)
                 gains = [{name: own[name] - one[name] for name in own} for own, one in zip(scores, first, strict=True)]
                 more["gain"] = summarise(gains)
+        more["quality"] = _common([clusterer.quality(data).scores() for clusterer in fitted])
         return Verdict(self._protocol(fitted), summarise(scores) if scores else {}, anchors, more, seconds)
 
     def arrays(self, first: GraphClusterer) -> Mapping[str, npt.NDArray[Any]]:
@@ -69,15 +73,24 @@ class ClusteringJudge:
 
     def _anchors(self, n_clusters: int) -> dict[str, Any]:
         graph, _ = prepare(self.data)
-        adj = cached_adjacency(graph.edge_index, graph.num_nodes, normalize="sym", self_loops=True)
+        weight = graph.edge_weight if "edge_weight" in graph else None
+        adj = cached_adjacency(graph.edge_index, graph.num_nodes, edge_weight=weight, normalize="sym", self_loops=True)
+        adj = adj.to(dtype=graph.x.dtype)
         mask = scored_nodes(self.data)
         keep = np.ones(graph.num_nodes, dtype=bool) if mask is None else mask.cpu().numpy()
         y = self.data.y.cpu().numpy()[keep]
         scores: dict[str, list[dict[str, float]]] = {}
         for seed in self.config.seeds:
-            for name, labels in kmeans_baselines(graph.x, adj, n_clusters, seed=seed).items():
+            for name, labels in self._baselines(graph, adj, n_clusters, seed).items():
                 scores.setdefault(name, []).append(clustering_scores(y, labels[keep]))
         return {name: summarise(runs) for name, runs in scores.items()}
+
+    def _baselines(self, graph: Data, adj: Adjacency, n_clusters: int, seed: int) -> dict[str, Labels]:
+        full = self.config.baselines == "full"
+        method = clustering_baselines if full else kmeans_baselines
+        weight = self.data.edge_weight if "edge_weight" in self.data else None
+        given = [part for part in (self.data.edge_index, self.data.x, weight) if part is not None]
+        return _found.get(tuple(given), (n_clusters, seed, full), lambda: method(graph.x, adj, n_clusters, seed=seed))
 
     def _protocol(self, fitted: Sequence[GraphClusterer]) -> dict[str, Any]:
         first = fitted[0]
@@ -91,3 +104,9 @@ class ClusteringJudge:
             "epochs": [clusterer.epoch_ for clusterer in fitted],
             "label_free_epochs": [clusterer.label_free_epoch_ for clusterer in fitted],
         }
+
+
+def _common(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Over the seeds, those scores that all of them have."""
+    names = [name for name in scores[0] if all(name in one for one in scores)]
+    return summarise([{name: one[name] for name in names} for one in scores]) if names else {}

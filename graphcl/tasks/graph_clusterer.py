@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +14,22 @@ from sklearn.exceptions import NotFittedError
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
+from graphcl.evaluation.choose_k import ChoiceOfK, Criterion
+from graphcl.evaluation.cluster_quality import ClusterQuality, cluster_quality
 from graphcl.evaluation.clustering import clustering_scores
 from graphcl.evaluation.selection import Prediction, Rule, Selection
 from graphcl.models import find_system
 from graphcl.models.clustering.initial import Initial
+from graphcl.tasks.choose_k import choose_k
 from graphcl.tasks.fitting import build_system, train_system
 from graphcl.tasks.prepare import check_graph, place, prepare, scored_nodes
-from graphcl.tasks.trained import Trained
+from graphcl.tasks.trained import ABOUT, Trained
 from graphcl.training import (
     Checkpoint,
     ClusteringSystem,
     NonFiniteLossError,
     Observer,
+    RunFolder,
     TrainingConfig,
     deterministic,
     seed_everything,
@@ -39,26 +44,35 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     ``selection="oracle"`` asks for the literature's loose protocol.
 
     Args:
-        n_clusters: Number of clusters; the number of classes in ``data.y`` when ``None``.
+        n_clusters: Number of clusters; the number of classes in ``data.y`` when ``None``; ``"auto"`` to choose it by
+            `choose_k` on the filtered features, before training and without labels.
         method: A clustering system, as ``graphcl list systems`` names it.
         params: Keyword hyper-parameters of the system; its defaults where silent.
-        training: Epochs, learning rate, device; the defaults when ``None``.
-        selection: ``"last"`` epoch, ``"label_free"`` stop, or ``"oracle"``.
+        training: Epochs, learning rate, device, nodes of a batch; the defaults when ``None``.
+        selection: ``"last"`` epoch, ``"label_free"`` stop, or ``"oracle"``; the last alone for systems whose clusters are made
+            at the end of training, as those of ``magi`` and ``scgc-l``.
+        candidates: Numbers that ``"auto"`` tries; 2 to 20 when ``None``.
+        criterion: What ``"auto"`` chooses by, ``"combined"``, ``"modularity"``, ``"silhouette"`` or ``"stability"``.
         seed: Of everything random.
         progress: Whether a progress bar (plain lines when not a terminal) is shown.
 
+    After ``load`` there are weights to ``predict`` with, and nothing that speaks of the graph fitted: those marked with a star
+    are missing.
+
     Attributes:
-        labels_: ``(N,)`` int64, the cluster of each node.
-        confidence_: ``(N,)`` float32, the assignment's weight of that cluster.
-        embedding_: ``(N, D)`` float32.
+        labels_: ``(N,)`` int64, the cluster of each node. *
+        confidence_: ``(N,)`` float32, the assignment's weight of that cluster. *
+        embedding_: ``(N, D)`` float32. *
         n_clusters_: ``K``.
+        n_features_in_: ``F``.
+        choice_: What spoke for ``K`` if it was chosen by ``"auto"``, else ``None``. *
         features_: ``"given"``, or ``"positional"`` when the graph brought none.
-        history_: One mapping of terms per epoch.
-        epoch_: The epoch that speaks, counted from 0.
-        label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``.
-        seconds_: Training time, without evaluation.
+        history_: One mapping of terms per epoch. *
+        epoch_: The epoch that speaks, counted from 0. *
+        label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``. *
+        seconds_: Training time, without evaluation. *
         system_: The trained module.
-        initial_: Where its clusters began: labels of the first k-means, seconds of pre-training; ``None`` if it does not say.
+        initial_: Where its clusters began: labels of the first k-means, seconds of pre-training; ``None`` if it does not say. *
         trained_: The same with what it takes to embed a graph, and to be kept on disk.
 
     Raises:
@@ -67,12 +81,14 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_clusters: int | None = None,
+        n_clusters: int | Literal["auto"] | None = None,
         *,
         method: str = "pamc",
         params: Mapping[str, Any] | None = None,
         training: TrainingConfig | None = None,
         selection: Rule = "last",
+        candidates: Sequence[int] | None = None,
+        criterion: Criterion = "combined",
         seed: int = 0,
         progress: bool = False,
     ) -> None:
@@ -81,6 +97,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.params = params
         self.training = training
         self.selection = selection
+        self.candidates = candidates
+        self.criterion = criterion
         self.seed = seed
         self.progress = progress
 
@@ -97,9 +115,15 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
+        if self.selection != "last" and getattr(entry.load(), "clusters_at_end", False):
+            raise InputError(
+                f"{self.method} makes its clusters at the end of training, so that no epoch can be chosen or stopped at by "
+                f"{self.selection}: use selection='last' (on the command line, --selection last)"
+            )
         config, params = self.training or TrainingConfig(), dict(self.params or {})
         device = config.torch_device()
-        self.n_clusters_ = self._count(data)
+        self.choice_ = self._choose(data)
+        self.n_clusters_ = self._count(data) if self.choice_ is None else self.choice_.n_clusters
         graph, self.features_ = prepare(data)
         graph = place(graph, device)
         sizes = (graph.x.shape[1], self.n_clusters_)
@@ -119,17 +143,21 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"{self.method} gave no clusters in {config.epochs} epochs; train longer")
         self.labels_, self.confidence_, self.embedding_ = chosen.labels, chosen.confidence, chosen.embedding
         self.epoch_, self.label_free_epoch_ = selection.epoch, selection.label_free_epoch
-        self.history_, self.seconds_, self.system_ = state.history, state.seconds, system
+        self.history_, self.seconds_ = state.history, state.seconds
         watch.keep_initial()
         self.stamp_, self.initial_ = selection.stamp, watch.initial
-        self.trained_ = Trained.of(
-            system, data, method=self.method, sizes=sizes, params=params, training=config, seed=self.seed,
-            features=self.features_,
+        self._take(
+            Trained.of(
+                system, data, method=self.method, sizes=sizes, params=params, training=config, seed=self.seed,
+                features=self.features_,
+            )
         )  # fmt: skip
         return self
 
     def predict(self, data: Data) -> npt.NDArray[np.int64]:
         """Clusters of a graph, possibly another than the one fitted, by the weights of the last epoch.
+
+        New nodes of the graph fitted are a new graph: give all of it, with the edges that they bring.
 
         Shapes:
             returns: ``(N,)``.
@@ -138,8 +166,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: Before ``fit``.
             InputError: Features of another width than those fitted, or none on either side.
         """
-        if not hasattr(self, "system_"):
-            raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        self._check_fitted()
         self.trained_.check(data)
         graph, _ = prepare(data)
         return _predict(self.system_, place(graph, next(self.system_.parameters()).device)).labels
@@ -153,17 +180,81 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: Before ``fit``.
-            InputError: No labels.
+            InputError: No labels, or no graph after ``load``.
         """
-        if not hasattr(self, "labels_"):
-            raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        self._check_fitted(graph=True)
         return self._score(data, y, self.labels_)
 
     def score_initial(self, data: Data, y: npt.ArrayLike | None = None) -> dict[str, float] | None:
         """The same of the k-means that its clusters began with; ``None`` where the system does not say."""
-        if not hasattr(self, "labels_"):
-            raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        self._check_fitted(graph=True)
         return None if self.initial_ is None else self._score(data, y, self.initial_.labels)
+
+    def quality(self, data: Data) -> ClusterQuality:
+        """What can be said of ``labels_`` without classes: modularity, conductance, silhouette of the embedding.
+
+        Args:
+            data: The graph fitted, for its edges.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            InputError: Another graph, or none after ``load``.
+        """
+        self._check_fitted(graph=True)
+        check_graph(data)
+        graph, _ = prepare(data)
+        weight = graph.edge_weight if "edge_weight" in graph else None
+        if graph.num_nodes != len(self.labels_):
+            raise InputError(f"the graph fitted has {len(self.labels_)} nodes, and this one has {graph.num_nodes}")
+        return cluster_quality(
+            graph.edge_index, self.labels_, self.embedding_, edge_weight=weight, n_clusters=self.n_clusters_, seed=self.seed
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the trained system into a folder: ``model.safetensors`` and ``model.json``. Nothing is pickled.
+
+        Raises:
+            NotFittedError: Before ``fit``.
+            InputError: The folder holds a model or a run already, or cannot be written to.
+        """
+        self._check_fitted()
+        if (Path(path) / ABOUT).exists():
+            raise InputError(f"{path} holds a model already; name another folder, or remove it")
+        self.trained_.write(RunFolder(path))
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> GraphClusterer:
+        """What ``save`` wrote, or the first seed of a finished run of a clustering system.
+
+        Args:
+            path: The folder.
+            device: Where to put the system.
+
+        Raises:
+            InputError: No trained clustering system there, or files that are missing or damaged.
+        """
+        trained = Trained.read(path, device)
+        find_system(trained.method, task="clustering")
+        params, loop, seed = dict(trained.params), trained.training, trained.seed
+        clusterer = cls(trained.sizes[1], method=trained.method, params=params, training=loop, seed=seed)
+        clusterer._take(trained)
+        return clusterer
+
+    def _take(self, trained: Trained) -> None:
+        self.trained_, self.system_, self.features_ = trained, trained.system, trained.features
+        self.n_features_in_, self.n_clusters_ = trained.sizes
+
+    def _check_fitted(self, *, graph: bool = False) -> None:
+        if not hasattr(self, "trained_"):
+            raise NotFittedError("GraphClusterer has no clusters yet: call fit first")
+        if graph and not hasattr(self, "labels_"):
+            raise InputError("a loaded GraphClusterer holds weights and no clusters of a graph: ask predict for them")
+
+    def _choose(self, data: Data) -> ChoiceOfK | None:
+        if self.n_clusters != "auto":
+            return None
+        return choose_k(data, self.candidates, by=self.criterion, seed=self.seed)
 
     def _score(self, data: Data, y: npt.ArrayLike | None, labels: npt.NDArray[np.int64]) -> dict[str, float]:
         if y is None and data.y is None:
@@ -176,6 +267,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return clustering_scores(true[mask], labels[mask])
 
     def _count(self, data: Data) -> int:
+        if isinstance(self.n_clusters, str):
+            raise InputError(f"n_clusters must be a whole number, 'auto', or None; got '{self.n_clusters}'")
         if self.n_clusters is not None:
             if self.n_clusters != int(self.n_clusters) or not 2 <= self.n_clusters <= data.num_nodes:
                 raise InputError(
@@ -184,7 +277,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             return int(self.n_clusters)
         if data.y is None or data.y.ndim != 1:
             raise InputError(
-                "how many clusters? The data has no classes to count, so give n_clusters (on the command line, --k)"
+                "how many clusters? The data has no classes to count, so give n_clusters, a number or 'auto' (on the command "
+                "line, --k)"
             )
         scored = scored_nodes(data)
         classes = len(torch.unique(data.y if scored is None else data.y[scored]))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -53,7 +53,8 @@ class RunConfig:
         patience: Of a recommendation system: looks without a gain after which training stops.
         refit: Of a recommendation system: whether the chosen number of epochs is trained again on training and validation
             part together; when ``None``, where the validation part was taken out of the training part.
-        baselines: Whether what needs no training is scored beside it.
+        baselines: Whether what needs no training is scored beside it; ``"full"`` for all there is of it, not only what is
+            cheap.
         model: Every keyword hyper-parameter of the system.
         training: Settings of the loop.
 
@@ -71,7 +72,7 @@ class RunConfig:
     every: int = 5
     patience: int = 10
     refit: bool | None = None
-    baselines: bool = True
+    baselines: bool | Literal["full"] = True
     model: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -112,7 +113,7 @@ def resolve(
     every: int | None = None,
     patience: int | None = None,
     refit: bool | None = None,
-    baselines: bool | None = None,
+    baselines: bool | Literal["full"] | None = None,
     settings: Iterable[str] = (),
     training: Mapping[str, Any] | None = None,
     first_seed: int = 0,
@@ -154,6 +155,8 @@ def resolve(
         section, key, value = _parse(setting, keys)
         sections[section][key] = value
     loop |= {key: value for key, value in (training or {}).items() if value is not None}
+    if entry.task == "recommendation" and loop.get("batch_nodes") is not None:
+        raise InputError(f"batch_nodes is for clustering and node systems, and {system} draws batches of its own: leave it out")
     count = judged.pop("seeds", 1 if system in ANCHORS else 3) if seeds is None else seeds
     judged.pop("seeds", None)
     if not 1 <= count <= MOST_SEEDS:

@@ -12,7 +12,7 @@ from graphcl.errors import InputError
 from graphcl.kernels import Adjacency, Rule, cached_adjacency
 from graphcl.kernels.powers import Powers, adjacency_powers
 from graphcl.losses import NeighborContrast, PamCLoss, check_temperature, unit_rows
-from graphcl.negatives import Exact, Hybrid, MetaNode, Negatives, PamCProxy
+from graphcl.negatives import Exact, Hybrid, MetaNode, Negatives, PamCProxy, Sampled
 
 Proxy = Literal["pamc", "cluster", "node", "hybrid", "exact"]
 
@@ -65,21 +65,24 @@ class ClusterContrast:
         self.num_clusters, self.order, self.filled = num_clusters, order, filled
         self.cumulative, self.max_fill, self.tolerance = cumulative, max_fill, tolerance
 
-    def __call__(self, z: Tensor, data: Data, q: Tensor | None) -> Tensor:
-        """The loss; exact while there are no clusters.
+    def __call__(self, z: Tensor, data: Data, q: Tensor | None, *, draws: int | None = None) -> Tensor:
+        """The loss; against everyone while there are no clusters.
 
         Args:
             z: Embeddings, of length 1 in the plain form.
             data: The graph.
-            q: Soft assignments, constants here.
+            q: Soft assignments, constants here; or, unless ``soft``, the cluster of each node.
+            draws: Nodes drawn to stand for everyone while there are no clusters; everyone when ``None`` or not fewer.
 
         Shapes:
-            z: ``(N, D)``; q: ``(N, K)``; returns: scalar.
+            z: ``(N, D)``; q: ``(N, K)`` or ``(N,)`` int64; returns: scalar.
         """
-        clusters = None if q is None else q.detach() if self.soft else q.detach().argmax(1)
+        clusters = None if q is None else q.detach() if self.soft or q.ndim == 1 else q.detach().argmax(1)
         if self.filled:
             return self._filled(z, self._powers(data).adjacency, clusters)
-        contrast = NeighborContrast(self.temperature, negatives=self._estimator(clusters), similarity="dot")
+        few = clusters is None and draws is not None and draws < len(z)
+        negatives = Sampled(draws or 1) if few else self._estimator(clusters)
+        contrast = NeighborContrast(self.temperature, negatives=negatives, similarity="dot")
         loss: Tensor = contrast(z, z, positives=_adjacency(data, self_loops=False), order=self.order)
         return loss
 

@@ -58,6 +58,8 @@ class MAGI(nn.Module):
         InputError: A hyper-parameter out of range, an unknown estimator or one that needs a single positive.
     """
 
+    clusters_at_end = True  # no earlier epoch has any that could be chosen
+
     def __init__(
         self,
         in_features: int,

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError, unknown_name
@@ -16,17 +17,21 @@ from graphcl.models.encoders import PropagatedMLP
 from graphcl.models.encoders.autoencoder import AutoEncoder
 
 Start = Literal["propagated", "autoencoder"]
+EVERYONE = 20_000  # nodes up to which the warm-up contrasts all with all
+DRAWS = 1_024
+ROWS = 65_536  # that are assigned at a time: on the way a row takes ten times what is left of it
 
 
 class PamC(nn.Module):
     """Neighbours attract, meta-nodes repel, and the clusters sharpen themselves.
 
     Two starts. ``"propagated"``: a perceptron on propagated features, of unit embeddings, trained from scratch. A warm-up
-    contrasts every node with its neighbours against all other nodes, exactly; then k-means on the embedding gives the
-    centres. ``"autoencoder"``, as published: the encoder of an auto-encoder of the bare features, which the first epoch
-    pre-trains; k-means follows at once. From there each step takes every node's cluster from its Student-t assignment, lets
-    the clusters stand for the negatives (linear in the number of nodes) and pulls the assignment towards its target
-    distribution. A cluster that loses its last member stops repelling and may win members back through its centre.
+    contrasts every node with its neighbours against all other nodes, exactly up to 20,000 of them and against a sample beyond;
+    then k-means on the embedding gives the centres. ``"autoencoder"``, as published: the encoder of an auto-encoder of the bare
+    features, which the first epoch pre-trains; k-means follows at once. From there each step takes every node's cluster from
+    its Student-t assignment, lets the clusters stand for the negatives (linear in the number of nodes) and pulls the assignment
+    towards its target distribution. A cluster that loses its last member stops repelling and may win members back through its
+    centre.
     `ClusterContrast` has the contrast of both, plain for the former and filled for the latter.
 
     Kulatilleke, Portmann and Chandra, 2022, https://arxiv.org/abs/2209.14067. Differs from the official code, besides what
@@ -45,7 +50,9 @@ class PamC(nn.Module):
         width: Width ``D`` of the embedding; 64 when ``None``, 10 with the auto-encoder.
         hops: Hops over which features are propagated before the first layer; the auto-encoder takes them as they are.
         order: Positives reach ``1 .. order`` hops, each hop with the same weight.
-        warmup: Epochs of exact contrast before the clusters take over; the auto-encoder has its pre-training instead.
+        warmup: Epochs of contrast with all nodes before the clusters take over; the auto-encoder has its pre-training instead.
+        warmup_draws: Nodes drawn anew each epoch of the warm-up to stand for all; all themselves if not fewer. When ``None``,
+            all of up to 20,000 nodes and 1,024 of more, so that the whole training is linear in the number of nodes.
         temperature: Divides the cosine similarity.
         contrast: Weight of the contrastive term once the clusters have taken over.
         self_training: Weight of the self-training term.
@@ -75,6 +82,7 @@ class PamC(nn.Module):
         hops: int = 2,
         order: int = 1,
         warmup: int = 50,
+        warmup_draws: int | None = None,
         temperature: float = 1.0,
         contrast: float = 1.0,
         self_training: float = 5.0,
@@ -88,6 +96,7 @@ class PamC(nn.Module):
             ("n_clusters", n_clusters, 2),
             ("order", order, 1),
             ("warmup", warmup, 0),
+            ("warmup_draws", DRAWS if warmup_draws is None else warmup_draws, 1),
             ("contrast", contrast, 0),
             ("self_training", self_training, 0),
             ("n_init", n_init, 1),
@@ -101,7 +110,7 @@ class PamC(nn.Module):
             raise unknown_name("start", start, get_args(Start))
         pretrained = start == "autoencoder"
         self.n_clusters, self.n_init, self.pretrain_epochs = n_clusters, n_init, pretrain_epochs
-        self.warmup = 0 if pretrained else warmup
+        self.warmup, self.warmup_draws = 0 if pretrained else warmup, warmup_draws
         self.contrast, self.self_training = contrast, self_training
         self.in_features = in_features
         self.hidden = hidden = (500 if pretrained else 256) if hidden is None else hidden
@@ -140,11 +149,16 @@ class PamC(nn.Module):
         """One full-batch step: the terms by name."""
         z = self._embed(data)
         if not self.clustered:
-            loss = self.objective(z, data, None)
+            draws = DRAWS if self.warmup_draws is None and len(z) > EVERYONE else self.warmup_draws
+            loss = self.objective(z, data, None, draws=draws)
             return {"loss": loss, "contrast": loss.detach()}
-        q = student_t(z, self.centres)
-        contrast = self.objective(z, data, q)
-        sharpen = self_training(q)
+        if len(z) > ROWS and not self.objective.soft:
+            clusters, sharpen = self._sharpened(z)
+            contrast = self.objective(z, data, clusters)
+        else:
+            q = student_t(z, self.centres)
+            contrast = self.objective(z, data, q)
+            sharpen = self_training(q)
         loss = self.contrast * contrast + self.self_training * sharpen
         terms = {"loss": loss, "contrast": contrast.detach(), "self_training": sharpen.detach()}
         return {**terms, **self.objective.dropped(data)}
@@ -157,7 +171,9 @@ class PamC(nn.Module):
     @torch.no_grad()
     def assign(self, z: Tensor) -> Tensor | None:
         """Soft assignment of embeddings; ``None`` while there are no clusters yet."""
-        return student_t(z, self.centres) if self.clustered else None
+        if not self.clustered:
+            return None
+        return torch.cat([student_t(rows, self.centres) for rows in torch.split(z, ROWS)])
 
     def memory_estimate(self, num_nodes: int, num_edges: int, num_values: int) -> int:
         """Bytes that training takes at its peak besides the graph: fitted to runs on a CPU, and good to a factor of 2.
@@ -192,9 +208,33 @@ class PamC(nn.Module):
             return z
         return unit_rows(self.encoder(data.x, data.edge_index, data.edge_weight if "edge_weight" in data else None))
 
+    def _sharpened(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Clusters and self-training of many nodes, some rows at a time: made again in the backward pass, never all at once.
+
+        Shapes:
+            z: ``(N, D)``; returns: ``(N,)`` int64 and a scalar.
+        """
+        mass, clusters = torch.zeros_like(self.centres[:, 0]), []
+        with torch.no_grad():
+            for rows in torch.split(z, ROWS):
+                q = student_t(rows, self.centres)
+                mass += q.sum(0)
+                clusters.append(q.argmax(1))
+        mass = mass.clamp(min=torch.finfo(mass.dtype).tiny)
+
+        def part(rows: Tensor, centres: Tensor) -> Tensor:
+            q = student_t(rows, centres)
+            weight = q.detach().square() / mass
+            return self_training(q, weight / weight.sum(1, keepdim=True)) * (len(rows) / len(z))
+
+        parts = [checkpoint(part, rows, self.centres, use_reentrant=False) for rows in torch.split(z, ROWS)]
+        return torch.cat(clusters), torch.stack(parts).sum()
+
     def _memory(self, nodes: int, edges: int, values: int, hidden: int) -> int:
         dense = values == nodes * self.in_features
-        row = 12 * hidden + 40 * self.centres.shape[1] + 32 * self.n_clusters
+        chunked = not self.objective.soft and nodes > ROWS
+        shared = 32 * self.n_clusters * (ROWS / nodes if chunked else 1)
+        row = 12 * hidden + 40 * self.centres.shape[1] + int(shared)
         order = self.objective.order
         if isinstance(self.encoder, PropagatedMLP):
             return 2**26 + nodes * row + edges * (56 + 20 * (order - 1)) + values * (10 if dense else 30)

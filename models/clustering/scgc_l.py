@@ -45,6 +45,8 @@ class SCGCL(nn.Module):
         InputError: A hyper-parameter out of range.
     """
 
+    clusters_at_end = True  # no earlier epoch has any that could be chosen
+
     def __init__(
         self,
         in_features: int,

@@ -48,9 +48,16 @@ def test_planted_communities_are_found_and_every_id_comes_back_in_order(cli, tab
     answer = cli("cluster", "--edges", edges, "--nodes", nodes, "--k", 2, *QUICK, "--out", "r")
     assert answer.code == 0, answer.err
     check(clusters(tmp_path / "r"), communities)
-    assert answer.out.splitlines() == ["run folder: r", "clusters: r/clusters.csv"]
+    said = answer.out.splitlines()
+    assert said[0] == "run folder: r"
+    assert said[-2:] == ["clusters: r/clusters.csv", "summary: r/clusters_summary.csv"]
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert metrics["metrics"] == {}
+    assert said[1] == ", ".join(f"{name} {metrics['quality'][name]['mean']:.4f}" for name in metrics["quality"])
+    summary = pl.read_csv(tmp_path / "r" / "clusters_summary.csv")
+    assert summary.columns == ["cluster", "size", "share", "confidence", "conductance", "silhouette"]
+    assert [line.split()[:2] for line in said[3:5]] == [[str(a), str(b)] for a, b in summary[:, :2].rows()]
+    assert sorted(summary["size"]) == sorted(clusters(tmp_path / "r")["cluster"].value_counts()["count"])
     assert (metrics["dataset"], metrics["seeds"], metrics["protocol"]["n_clusters"]) == ("nodes", [0], 2)
     assert "results.md" not in {path.name for path in (tmp_path / "r").iterdir()}
 
@@ -66,6 +73,19 @@ def test_a_label_column_is_scored_counts_the_clusters_and_changes_nothing(cli, t
     metrics = json.loads((tmp_path / "with" / "metrics.json").read_text())
     assert metrics["metrics"]["acc"]["mean"] == pytest.approx(purity(frame, communities))
     assert "kmeans-raw" in answer.out
+
+
+def test_the_number_of_clusters_is_chosen_on_request_and_what_spoke_for_it_is_kept(cli, tables, communities, tmp_path):
+    edges, nodes = tables()
+    answer = cli("cluster", "--edges", edges, "--nodes", nodes, "--k", "auto", "--k-range", "2:5", *QUICK, "--out", "r")
+    assert answer.code == 0, answer.err
+    assert "k = 2 of 2 .. 5, chosen by combined: modularity 0." in answer.err
+    check(clusters(tmp_path / "r"), communities)
+    tried = pl.read_csv(tmp_path / "r" / "k.csv")
+    assert tried["k"].to_list() == [2, 3, 4, 5]
+    assert tried.filter(pl.col("chosen"))["k"].to_list() == [2]
+    assert (tmp_path / "r" / "k.png").read_bytes()[:4] == b"\x89PNG"
+    assert yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())["n_clusters"] == 2
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz"])
@@ -189,6 +209,12 @@ def test_edges_to_unknown_nodes_are_dropped_and_counted_unless_they_are_many(cli
         (["--edges", "edges.csv", "--nodes", "nodes.csv", "--k", "2", "--set", "temperature=-2"], "temperature must be > 0"),
         (["--edges", "edges.csv", "--nodes", "nodes.csv", "--k", "2", "--device", "quark"], "device 'quark' cannot be used"),
         (["--edges", "edges.csv", "--nodes", "nodes.csv", "--k", "many"], "Invalid value for '--k'"),
+        (["--edges", "edges.csv", "--k", "2", "--k-range", "2:4"], "--k-range is for --k auto"),
+        (["--edges", "edges.csv", "--k-by", "stability"], "--k-by is for --k auto"),
+        (["--edges", "edges.csv", "--k", "auto", "--k-range", "2-4"], "--k-range expects two whole numbers"),
+        (["--edges", "edges.csv", "--k", "auto", "--k-range", "4:2"], "below the number of nodes; got none"),
+        (["--edges", "edges.csv", "--nodes", "nodes.csv", "--k", "auto", "--k-range", "2:20"], "must lie in 2 .. 19"),
+        (["--edges", "edges.csv", "--k", "auto", "--k-by", "modularty"], "criterion 'modularty'; did you mean modularity"),
         (["--nodes", "nodes.csv", "--knn", "20", "--k", "2"], "expected from 1 to 19 neighbours for 20 rows, got 20"),
         (["--nodes", "nodes.csv", "--knn", "0", "--k", "2"], "expected from 1 to 19 neighbours for 20 rows, got 0"),
         (["--edges", "pair.csv", "--k", "2"], "need at least 4 nodes; got 2: give the nodes features"),

@@ -35,6 +35,7 @@ def test_an_option_called_alike_is_the_same_option(command):
     known = {names(getattr(options, name).__metadata__[0]): name for name in SHARED}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         (declared,) = parameter.annotation.__metadata__
-        # Of embed a file or a folder, of bench a folder of runs.
-        if names(declared) in known and not (command in (embed, bench) and names(declared) == ("--out",)):
+        # Of embed a file or a folder, of bench a folder of runs; of cluster a number or auto.
+        own = {embed: "--out", bench: "--out", cluster: "--k"}.get(command)
+        if names(declared) in known and names(declared) != (own,):
             assert parameter.annotation == getattr(options, known[names(declared)])

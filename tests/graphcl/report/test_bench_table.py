@@ -180,3 +180,21 @@ def test_users_add_their_columns_to_a_recommendation_table(metrics, tmp_path):
     assert 0.2 <= low < 0.35 < high <= 0.5
     assert cells[6] == "0.0002"
     assert any(line.startswith("| ease | 0.3000 |") and "| 1.2 |" in line for line in lines)
+
+
+def test_what_pre_training_took_has_a_column_where_a_system_pre_trains(outcome, recipes):
+    plain, pretrained = outcome("pamc", [0.6]), outcome("sdcn", [0.5])
+    plain.metrics["seconds"]["pretraining"] = {"mean": 0.0, "std": 0.0, "values": [0.0]}
+    assert "pre-training" not in bench_markdown(SUITE, bench_blocks(SUITE, [plain]), [plain])
+    pretrained.metrics["seconds"]["pretraining"] = {"mean": 4.25, "std": 0.0, "values": [4.25]}
+    blocks = bench_blocks(SUITE, [plain, pretrained])
+    lines = bench_markdown(SUITE, blocks, [plain, pretrained]).splitlines()
+    head, first, second = (
+        lines[lines.index(next(line for line in lines if line.startswith("| method"))) + at] for at in (0, 2, 3)
+    )
+    assert head.endswith("| seconds | of it pre-training | peak MB |")
+    assert first.endswith("| 12.3 |  | 612 |")
+    assert second.endswith("| 12.3 | 4.2 | 612 |")
+    assert "<th>of it pre-training</th>" in bench_html(SUITE, blocks, [])
+    frame = pl.read_csv(io.StringIO(bench_csv(SUITE, blocks)))
+    assert frame.filter(kind="system")["pretraining_seconds"].to_list() == [None, 4.25]

@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from graphcl.report import embedding_map, loss_curve, pictures
+from graphcl.report import embedding_map, k_curves, loss_curve, pictures
 
 
 def pixels(path):
@@ -146,3 +146,17 @@ def test_pictures_open_no_window_and_leave_pyplot_alone(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.png", "l.png"]
+
+
+def test_what_speaks_for_each_number_of_clusters_is_drawn_with_the_choice_marked(tmp_path, monkeypatch):
+    values = {"modularity": [0.1, 0.4, 0.3], "stability": [float("nan")] * 3, "combined": [0.0, 1.0, 0.5]}
+    k_curves([2, 3, 5], values, tmp_path / "k.png", chosen=3, title="clusters of x")
+    pixels(tmp_path / "k.png")
+    figures = []
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    k_curves([2, 3, 5], values, tmp_path / "k.png", chosen=3, title="clusters of x")
+    (axes,) = figures[0].axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines) == ["chosen: 3", "modularity", "stability", "combined"]
+    assert list(lines["chosen: 3"].get_xdata()) == [3, 3]
+    assert list(lines["combined"].get_ydata()) == [0.0, 1.0, 0.5]

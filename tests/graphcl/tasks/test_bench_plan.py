@@ -28,6 +28,13 @@ def test_the_cells_are_all_systems_of_the_task_by_data_sets(tmp_path):
     assert list(tmp_path.iterdir()) == [], "nothing is written before it is run"
 
 
+def test_a_benchmark_of_clusterings_stands_beside_all_baselines_and_others_beside_their_own(tmp_path):
+    words = {"datasets": ["karate"], "seeds": 1}
+    cells = plan(find_suite("clustering"), tmp_path, systems=["pamc", "magi"], **words)
+    assert [cell.config.baselines for cell in cells] == ["full", "full"]
+    assert plan(find_suite("node"), tmp_path, systems=["grace"], **words)[0].config.baselines is True
+
+
 def test_data_sets_come_one_after_the_other_and_names_twice_count_once(tmp_path):
     words = {"systems": ["pamc", "sdcn", "pamc"], "datasets": ["digits", "karate", "digits"]}
     cells = plan(find_suite("clustering"), tmp_path, **words)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from graphcl.errors import InputError
 from graphcl.evaluation import METRICS, clustering_scores
 from graphcl.evaluation.selection import STAMP
 from graphcl.models.clustering import PamC
-from graphcl.tasks import run_system
+from graphcl.tasks import clustering_run, run_system
 from graphcl.training import NonFiniteLossError, RunFolder, load_weights
 
 FILES = [
@@ -47,13 +48,14 @@ def test_the_folder_holds_exactly_what_is_promised(done):
 def test_metrics_json_has_its_shape(done):
     metrics = done.metrics
     assert list(metrics) == [
-        "system", "dataset", "protocol", "seeds", "metrics", "gain", "baselines", "seconds", "peak_memory_mb",
+        "system", "dataset", "protocol", "seeds", "metrics", "gain", "quality", "baselines", "seconds", "peak_memory_mb",
     ]  # fmt: skip
     assert (metrics["system"], metrics["dataset"], metrics["seeds"]) == ("pamc", "planted", [0, 1])
     assert list(metrics["metrics"]) == list(METRICS)
-    assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-2", "kmeans-initial"]
+    assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-1", "kmeans-filtered-2", "kmeans-initial"]
     assert list(metrics["seconds"]) == ["training", "pretraining", "total"]
-    for scores in (metrics["metrics"], metrics["gain"], *metrics["baselines"].values()):
+    assert list(metrics["quality"]) == ["modularity", "silhouette", "conductance"]
+    for scores in (metrics["metrics"], metrics["gain"], metrics["quality"], *metrics["baselines"].values()):
         for value in scores.values():
             assert set(value) == {"mean", "std", "values"}
             assert len(value["values"]) == 2
@@ -140,6 +142,7 @@ def test_without_one_class_a_node_there_are_clusters_but_no_scores(run_config, p
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["metrics"] == {}
     assert metrics["baselines"] == {}
+    assert set(metrics["quality"]) == {"modularity", "silhouette", "conductance"}
     assert names(tmp_path) == FILES
 
 
@@ -215,3 +218,40 @@ def test_a_run_that_need_not_go_on_keeps_nothing_on_the_way(run_config, planted,
     seen = []
     start(run_config(), planted(), tmp_path, resumable=False, report=lambda run: seen.extend(names(tmp_path)))
     assert "checkpoints" not in seen
+
+
+def test_the_quality_is_that_of_the_clusters_and_asks_for_no_class(done):
+    quality = done.run.first.quality(done.data).scores()
+    assert {name: value["values"][0] for name, value in done.metrics["quality"].items()} == quality
+
+
+def test_where_a_score_is_not_defined_for_all_seeds_it_is_left_out(run_config, planted, tmp_path):
+    data = planted(nodes=2)
+    data.edge_index = torch.tensor([[0, 1], [1, 0]])
+    metrics = start(run_config(), data, tmp_path).metrics
+    assert "silhouette" not in metrics["quality"], "each node is a cluster"
+
+
+def test_all_anchors_stand_beside_it_on_request_and_are_found_once_for_all_runs_on_a_graph(
+    run_config, planted, tmp_path, monkeypatch
+):
+    config, data, said = replace(run_config(seeds=(0,)), baselines="full"), planted(), []
+    first = start(config, data, tmp_path / "a", say=said.append).metrics["baselines"]
+    assert list(first) == [
+        "kmeans-raw", "kmeans-filtered-1", "kmeans-filtered-2", "kmeans-filtered-3", "kmeans-filtered-5", "spectral-raw",
+        "spectral-filtered-2", "spectral-graph", "walks-64", "kmeans-initial",
+    ]  # fmt: skip
+    assert said == ["k-means on raw and on filtered features, spectral clustering, walks, for comparison"]
+    assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["baselines"] == "full"
+    monkeypatch.setattr(clustering_run, "clustering_baselines", lambda *given, **more: pytest.fail("once is enough"))
+    assert start(config, data, tmp_path / "b").metrics["baselines"] == first
+
+
+def test_weights_of_edges_count_for_the_anchors(run_config, planted, tmp_path):
+    data = planted(seed=4)
+    weighted = data.clone()
+    weighted.edge_weight = torch.where(data.y[data.edge_index[0]] == data.y[data.edge_index[1]], 1e-6, 1.0)
+    runs = [start(run_config(seeds=(0,)), graph, tmp_path / name).metrics for name, graph in (("a", data), ("b", weighted))]
+    plain, mixed = (run["baselines"]["kmeans-filtered-1"]["acc"]["mean"] for run in runs)
+    assert mixed < plain
+    assert runs[0]["baselines"]["kmeans-raw"] == runs[1]["baselines"]["kmeans-raw"]

@@ -7,12 +7,14 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import check_get_params_invariance, check_parameters_default_constructible, check_set_params
 from torch_geometric.data import Data
 
 from graphcl import datasets
 from graphcl.errors import InputError
 from graphcl.evaluation import clustering_scores
 from graphcl.tasks import GraphClusterer
+from graphcl.tasks.choose_k import choose_k
 from graphcl.training import NonFiniteLossError, TrainingConfig
 
 
@@ -45,7 +47,7 @@ def test_fit_returns_the_clusterer_with_everything_it_promises(clusterer, plante
     assert model.stamp_ is None
 
 
-@pytest.mark.parametrize("call", ["predict", "score"])
+@pytest.mark.parametrize("call", ["predict", "score", "score_initial", "quality", "save"])
 def test_nothing_is_answered_before_fit(clusterer, planted, call):
     with pytest.raises(NotFittedError, match="GraphClusterer has no clusters yet: call fit first"):
         getattr(clusterer(), call)(planted())
@@ -299,3 +301,84 @@ def test_a_graph_that_will_not_fit_is_refused_before_training_unless_told_otherw
     assert not hasattr(model, "labels_")
     model.training = TrainingConfig(epochs=2, device="cpu", preflight=False)
     assert model.fit(planted()).labels_.shape == (41,)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check_get_params_invariance, check_set_params, check_parameters_default_constructible],
+    ids=lambda check: check.__name__,
+)
+def test_it_takes_its_settings_as_scikit_learn_demands(check):
+    check("GraphClusterer", GraphClusterer())
+
+
+@pytest.mark.parametrize("name", ["pamc", "sdcn", "scgc-k", "scgc-l", "dink-net", "magi"])
+def test_what_was_saved_predicts_to_the_same_bits_for_this_graph_and_another(planted, tmp_path, name):
+    data, other = planted(nodes=61), planted(nodes=17, seed=1)
+    model = GraphClusterer(3, method=name, training=TrainingConfig(epochs=2, device="cpu"), seed=4).fit(data)
+    assert model.save(tmp_path / "m") == tmp_path / "m"
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["model.json", "model.safetensors"]
+    loaded = GraphClusterer.load(tmp_path / "m", device="cpu")
+    np.testing.assert_array_equal(loaded.predict(data), model.labels_)
+    np.testing.assert_array_equal(loaded.predict(other), model.predict(other))
+    assert (loaded.method, loaded.n_clusters, loaded.n_clusters_, loaded.n_features_in_, loaded.seed) == (name, 3, 3, 5, 4)
+    with pytest.raises(InputError, match="holds weights and no clusters of a graph: ask predict"):
+        loaded.score(data)
+    with pytest.raises(InputError, match="holds a model already"):
+        model.save(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.fit(data).labels_, model.labels_)
+
+
+def test_new_nodes_are_predicted_with_the_graph_they_came_to(clusterer, planted):
+    data = planted()
+    model = clusterer(epochs=40, params={"warmup": 30}).fit(data)
+    copies = torch.tensor([0, 40])  # a twin of the first node and of the last, joined to what they are joined to
+    twins = [torch.stack([torch.full_like(ends, 41 + at), ends]) for at, node in enumerate(copies)
+             for ends in (data.edge_index[1][data.edge_index[0] == node],)]  # fmt: skip
+    more = torch.cat(twins, 1)
+    grown = Data(x=torch.cat([data.x, data.x[copies]]), edge_index=torch.cat([data.edge_index, more, more.flip(0)], 1))
+    predicted = model.predict(grown)
+    assert predicted[41:].tolist() == model.labels_[copies].tolist()
+    assert (predicted[:41] == model.labels_).mean() > 0.9
+
+
+def test_a_system_of_another_task_is_not_loaded(embedder, planted, tmp_path):
+    embedder().fit(planted()).save(tmp_path / "m")
+    with pytest.raises(InputError, match="unknown clustering method 'grace'"):
+        GraphClusterer.load(tmp_path / "m")
+
+
+def test_auto_takes_the_choice_of_k_and_says_what_spoke_for_it(clusterer, planted):
+    data = planted(nodes=90, classes=3)
+    model = clusterer("auto", candidates=range(2, 7), seed=2).fit(data)
+    assert model.choice_ == choose_k(data, range(2, 7), seed=2)
+    assert model.n_clusters_ == model.choice_.n_clusters == 3
+    np.testing.assert_array_equal(model.labels_, clusterer(3, seed=2).fit(data).labels_)
+    assert clusterer(3).fit(data).choice_ is None
+    by = clusterer("auto", candidates=[2, 3], criterion="stability").fit(data).choice_
+    assert (by.by, by.ks) == ("stability", (2, 3))
+    assert clone(model).get_params()["n_clusters"] == "auto"
+
+
+def test_another_word_than_auto_is_refused(clusterer, planted):
+    with pytest.raises(InputError, match="n_clusters must be a whole number, 'auto', or None; got 'many'"):
+        clusterer("many").fit(planted())
+
+
+def test_quality_is_of_the_graph_fitted(clusterer, planted):
+    data = planted()
+    model = clusterer(3).fit(data)
+    found = model.quality(data)
+    assert found.sizes.tolist() == np.bincount(model.labels_, minlength=3).tolist()
+    with pytest.raises(InputError, match="the graph fitted has 41 nodes, and this one has 17"):
+        model.quality(planted(nodes=17))
+
+
+@pytest.mark.parametrize("name", ["scgc-l", "magi"])
+@pytest.mark.parametrize("selection", ["label_free", "oracle"])
+def test_an_epoch_cannot_be_chosen_where_clusters_are_made_at_the_end(planted, name, selection):
+    model = GraphClusterer(2, method=name, selection=selection, training=TrainingConfig(epochs=2, device="cpu"))
+    with pytest.raises(
+        InputError, match=f"{name} makes its clusters at the end of training.*{selection}: use selection='last'"
+    ):
+        model.fit(planted())

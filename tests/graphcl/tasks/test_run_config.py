@@ -155,7 +155,7 @@ def test_the_written_form_resolves_to_the_same_run():
     items = [(part, key, value) for part in ("model", "training") for key, value in plain[part].items()]
     wishes = [f"{part}.{key}={value}" for part, key, value in items if value is not None]
     silent = {key for _, key, value in items if value is None}  # nothing can be said of these on the command line
-    assert silent == {"clip_norm", *(key for key, value in DEFAULTS.items() if value is None)}
+    assert silent == {"clip_norm", "batch_nodes", *(key for key, value in DEFAULTS.items() if value is None)}
     assert resolve(plain["system"], plain["dataset"], settings=wishes).as_dict() == plain
 
 
@@ -285,3 +285,11 @@ def test_whether_a_system_has_a_setting_is_known_before_it_is_resolved():
     assert takes(lightgcn, "training.lr=x")
     assert not takes(ease, "layers=2")
     assert not takes(lightgcn, "layers")
+
+
+def test_baselines_are_on_off_or_full_and_come_back_from_a_file(tmp_path):
+    for wish, want in ((None, True), (False, False), ("full", "full")):
+        config = resolve("pamc", "x", baselines=wish)
+        assert config.baselines is want or config.baselines == want
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
+        assert read_config(tmp_path / "config.yaml") == config

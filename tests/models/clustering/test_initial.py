@@ -1,3 +1,5 @@
+from importlib import import_module
+
 import pytest
 import torch
 from torch import nn
@@ -40,3 +42,10 @@ def test_the_seed_comes_from_torchs_generator():
 def test_more_clusters_than_nodes_are_refused():
     with pytest.raises(InputError, match="the number of clusters must lie in 1"):
         place_centres(nn.Parameter(torch.zeros(9, 2)), torch.rand(4, 2), n_init=1)
+
+
+def test_many_nodes_begin_as_k_means_of_many_points_does(monkeypatch):
+    z, y = points()
+    monkeypatch.setattr(import_module("graphcl.evaluation.kmeans"), "LARGE", 59)
+    centres = nn.Parameter(torch.zeros(3, 3))
+    assert clustering_scores(y, place_centres(centres, z, n_init=20).labels)["acc"] == 1

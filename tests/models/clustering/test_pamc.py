@@ -16,6 +16,7 @@ from graphcl.errors import InputError
 from graphcl.evaluation import clustering_scores, kmeans
 from graphcl.models.clustering import PamC
 from graphcl.models.recipes import find_recipe
+from graphcl.negatives import Exact
 from graphcl.training import (
     ClusteringSystem,
     HasEpochStart,
@@ -102,6 +103,58 @@ def test_the_warm_up_is_exact_contrast_with_neighbours(order):
     want = (others - (weights * logits).sum(1))[: n - 2].mean()
     assert terms.keys() == {"loss", "contrast"}
     torch.testing.assert_close(terms["loss"].double(), want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_warm_up_by_draws_estimates_the_exact_one_and_is_linear_on_large_graphs():
+    data = blocks((40, 50, 30))
+    exact = small(seed=1).training_step(data)["loss"]
+    assert torch.equal(small(seed=1, warmup_draws=120).training_step(data)["loss"], exact), "all that there are"
+    drawn = small(seed=1, warmup_draws=60)
+    torch.manual_seed(0)
+    losses = torch.stack([drawn.training_step(data)["loss"].detach() for _ in range(40)])
+    assert losses.std() > 0
+    assert abs(losses.mean() - exact) < 0.05
+    assert abs(losses - exact).max() > 1e-4
+    with pytest.raises(InputError, match="warmup_draws must be >= 1; got 0"):
+        small(warmup_draws=0)
+
+
+def test_above_twenty_thousand_nodes_a_sample_stands_for_all(monkeypatch):
+    data, system = blocks((40, 50, 30)), small()
+    asked = []
+    monkeypatch.setattr(system.objective, "_estimator", lambda clusters: asked.append(clusters) or Exact())
+    system.training_step(data)
+    assert asked == [None]
+    monkeypatch.setattr("graphcl.models.clustering.pamc.EVERYONE", 119)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.DRAWS", 20)
+    assert torch.isfinite(system.training_step(data)["loss"])
+    assert asked == [None], "nobody met everyone"
+
+
+@pytest.mark.parametrize("options", [{}, {"proxy": "hybrid"}, {"start": "autoencoder", "pretrain_epochs": 1}])
+def test_many_nodes_are_sharpened_in_parts_to_the_same_loss_and_gradients(options, monkeypatch):
+    data, system = blocks((40, 50, 30)), small(**{"warmup": 0, **options})
+    system.on_epoch_start(0, data)
+
+    def step():
+        system.zero_grad()
+        terms = system.training_step(data)
+        terms["loss"].backward()
+        return [*terms.values(), *(p.grad.clone() for p in system.parameters() if p.grad is not None)]
+
+    whole = step()
+    monkeypatch.setattr("graphcl.models.clustering.pamc.ROWS", 7)
+    for a, b in zip(whole, step(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_assignments_of_many_nodes_are_those_of_all_at_once(monkeypatch):
+    data, system = blocks((40, 50, 30)), small(warmup=0)
+    system.on_epoch_start(0, data)
+    z = system.embed(data)
+    whole = system.assign(z)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.ROWS", 7)
+    torch.testing.assert_close(system.assign(z), whole)
 
 
 def test_a_clustered_step_is_contrast_with_meta_nodes_and_self_training():
