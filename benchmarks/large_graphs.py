@@ -32,7 +32,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.loader import NeighborLoader, NodeLoader
 
-from graphcl.datasets.block_model import block_model
+from graphcl.datasets.stochastic_blocks import block_model
 from graphcl.models import find_system
 from graphcl.training import CSRNeighbourSampler, NodeBatches, SeedSteps, Trainer, TrainingConfig, deterministic
 

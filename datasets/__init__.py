@@ -9,7 +9,6 @@ if __name__ == "datasets":
     raise ImportError("this folder is the package graphcl.datasets: install graphcl and `import graphcl.datasets`")
 
 if TYPE_CHECKING:
-    from graphcl.datasets.block_model import block_model
     from graphcl.datasets.convert import from_networkx, from_scipy
     from graphcl.datasets.kept import Kept
     from graphcl.datasets.knn import knn_graph
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from graphcl.datasets.provenance import Provenance
     from graphcl.datasets.registry import DatasetEntry, load, names
     from graphcl.datasets.root import data_root
+    from graphcl.datasets.stochastic_blocks import block_model
     from graphcl.datasets.tables import from_tables
 
 __all__ = [
@@ -42,7 +42,7 @@ _HOME = {
     "DatasetEntry": "registry",
     "Kept": "kept",
     "Provenance": "provenance",
-    "block_model": "block_model",
+    "block_model": "stochastic_blocks",
     "data_root": "root",
     "from_networkx": "convert",
     "from_scipy": "convert",

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphcl.datasets.block_model import block_model
 from graphcl.datasets.mapped import load_mapped, save_mapped
+from graphcl.datasets.stochastic_blocks import block_model
 from graphcl.errors import InputError
 
 

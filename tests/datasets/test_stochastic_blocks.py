@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphcl.datasets.block_model import block_model
+from graphcl.datasets.stochastic_blocks import block_model
 from graphcl.errors import InputError
 
 
