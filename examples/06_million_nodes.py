@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from graphcl.datasets.stochastic_blocks import block_model
+from graphcl.datasets import block_model
 from graphcl.evaluation import linear_probe, node_splits
 from graphcl.tasks import NodeEmbedder
 from graphcl.training import TrainingConfig, peak_memory_mb
