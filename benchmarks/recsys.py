@@ -19,7 +19,8 @@ What was measured on Gowalla (2 cores of a shared server, torch 2.13, nothing el
 the data):
 
                               ours   plain  ratio    ours   plain   target
-    xsimgcl, batch 2048         63     217   3.5x     260     562   3x, under 1 GB
+    lightgcn, batch 2048        45     254   5.6x     149     296   3x (aim 5x), under 1 GB
+    xsimgcl, batch 2048         63     217   3.5x     260     562   3x (aim 5x), under 1 GB
     lightgcl, batch 4096       309     965   3.1x     212    3339   4x: MISSED
       another time             376    1104   3.2x     193    3368
       products in bfloat16     159    1104   7.0x     221    3368   4x, at the price of three digits
