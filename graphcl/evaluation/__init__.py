@@ -8,6 +8,7 @@ from graphcl.evaluation.linear_probe import ProbeResult, ProbeSummary, linear_pr
 from graphcl.evaluation.link_prediction import LinkResult, link_prediction
 from graphcl.evaluation.link_split import LinkSplit, check_no_leak, hide_links, split_links
 from graphcl.evaluation.node_baselines import node_baselines
+from graphcl.evaluation.quick_clusters import quick_clusters
 from graphcl.evaluation.selection import Prediction, Selection
 from graphcl.evaluation.spectral import spectral_clusters
 from graphcl.evaluation.splits import Split, node_splits, public_splits, random_splits
@@ -35,6 +36,7 @@ __all__ = [
     "node_baselines",
     "node_splits",
     "public_splits",
+    "quick_clusters",
     "random_splits",
     "spectral_clusters",
     "split_links",

@@ -14,7 +14,7 @@ import torch
 from graphcl.errors import InputError, unknown_name
 from graphcl.evaluation import summarise
 from graphcl.models import SYSTEMS
-from graphcl.recsys.anchors.ease import MOST_ITEMS
+from graphcl.recsys.anchors.ease import is_quick
 from graphcl.recsys.data import Events, Interactions, Split, k_core, ratio_split, temporal_split
 from graphcl.recsys.fitting.validation import METRIC
 from graphcl.recsys.methods import ANCHORS, find_method, methods
@@ -254,10 +254,9 @@ def split_own(events: Events, how: How = "auto", core: Core | None = None, *, se
 def suited(train: Interactions) -> list[str]:
     """The methods worth a comparison on such data, simplest first: three that need no training loop, and a learned one.
 
-    EASE holds every pair of items; where that does not fit, or is beyond what LAPACK counts, iALS takes its place.
+    EASE holds every pair of items; where that does not fit, or would take long, iALS takes its place.
     """
-    free = available_memory(torch.device("cpu"))
-    fits = train.num_items <= MOST_ITEMS and (free is None or 2 * 4 * train.num_items**2 < free)
+    fits = is_quick(train.num_items, available_memory(torch.device("cpu")))
     learned = "xsimgcl" if "xsimgcl" in SYSTEMS else "lightgcn"
     return ["popularity", "item-knn", "ease" if fits else "ials", learned]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
+from graphcl.evaluation import quick_clusters
 from graphcl.losses import two_view_loss, unit_rows
 from graphcl.negatives import CLUSTERED, NegativesName, named_negatives
 
@@ -59,11 +57,7 @@ class ViewContrast(nn.Module):
         """
         if not self.clustered:
             return
-        points = unit_rows(z.detach()).float().cpu().numpy()
-        count = max(1, round(len(points) ** 0.5))
-        with threadpool_limits(1):
-            means = MiniBatchKMeans(count, batch_size=4096, n_init=1, random_state=seed).fit(points)
-        self._place(torch.from_numpy(means.labels_.astype(np.int64)).to(z.device), count)
+        self._place(*quick_clusters(unit_rows(z.detach()), seed=seed))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The loss of two views."""

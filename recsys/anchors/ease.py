@@ -12,6 +12,19 @@ from graphcl.recsys.anchors.history import Floats32, HistoryModel
 COLUMNS = 1024  # of the Gram matrix at a time
 MOST_ITEMS = 46_340  # whose square still fits 32 bits: 8.6 GB
 
+QUICK_ITEMS = 20_000  # some three minutes on one core; it takes eight times as long for twice as many
+
+
+def is_quick(items: int, free: int | None) -> bool:
+    """Whether EASE may stand beside other methods without being asked for: fitted in minutes, and within free memory.
+
+    Args:
+        items: Their number.
+        free: Bytes of memory; unknown when ``None``.
+    """
+    need = 8 * items**2  # the square, and as much again for what is multiplied
+    return items <= QUICK_ITEMS and (free is None or need <= free)
+
 
 class EASE(HistoryModel):
     """The weights that rebuild every history from its other items: ``min |R - R W|^2 + l2 |W|^2`` with a zero diagonal.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from graphcl.errors import InputError, unknown_name
+from graphcl.evaluation import quick_clusters
 from graphcl.losses import FullSoftmax, two_view_loss, unit_rows
 from graphcl.negatives import CLUSTERED, Negatives, NegativesName, named_negatives
 
@@ -60,27 +58,21 @@ class SideContrast(nn.Module):
         self._num_clusters = 0
         self._over_all: Negatives | None = None
         # What is wrong with the names shows now, not after the data were read.
-        named_negatives(negatives, torch.zeros(2, dtype=torch.int64), 1)
-        self._make(None if negatives == "exact" else named_negatives(negatives, torch.zeros(2, dtype=torch.int64), 1))
+        estimator = named_negatives(negatives, torch.zeros(2, dtype=torch.int64), 1)
+        self._make(None if negatives == "exact" else estimator)
 
     def refresh(self, second: Tensor, *, seed: int = 0) -> None:
         """Finds the clusters of the second view, ``sqrt N`` of them, where the estimator stands on some.
 
-        Mini-batch k-means of unit rows, on one thread. To be called before the first batch of an epoch.
+        `quick_clusters`, of unit rows under cosine. To be called before the first batch of an epoch.
 
         Raises:
             InputError: Values that are not finite.
         """
         if self.negatives not in CLUSTERED:
             return
-        rows = second.detach()
-        if not bool(torch.isfinite(rows).all()):
-            raise InputError("the embeddings have values that are not finite, so they cannot be clustered: training diverged")
-        points = (unit_rows(rows) if self.similarity == "cosine" else rows).float().cpu().numpy()
-        self._num_clusters = max(1, round(len(points) ** 0.5))
-        with threadpool_limits(1):
-            means = MiniBatchKMeans(self._num_clusters, batch_size=4096, n_init=1, random_state=seed).fit(points)
-        self._clusters = torch.from_numpy(means.labels_.astype(np.int64)).to(rows.device)
+        rows = unit_rows(second.detach()) if self.similarity == "cosine" else second
+        self._clusters, self._num_clusters = quick_clusters(rows, seed=seed)
         self._over_all = named_negatives(self.negatives, self._clusters, self._num_clusters)
 
     def forward(self, first: Tensor, second: Tensor, ids: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -73,10 +73,10 @@ def test_three_simple_methods_and_a_learned_one_compete(log, monkeypatch):
     names = suited(train)
     assert names[:3] == ["popularity", "item-knn", "ease"]
     assert names[3] in ("xsimgcl", "lightgcn")
-    monkeypatch.setattr(module, "available_memory", lambda device: 8 * 40**2)
+    monkeypatch.setattr(module, "available_memory", lambda device: 8 * 40**2 - 1)
     assert suited(train)[2] == "ials"
     monkeypatch.setattr(module, "available_memory", lambda device: None)
-    monkeypatch.setattr(module, "MOST_ITEMS", 39)
+    monkeypatch.setattr("graphcl.recsys.anchors.ease.QUICK_ITEMS", 39)
     assert suited(train)[2] == "ials"
 
 

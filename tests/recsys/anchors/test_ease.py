@@ -73,3 +73,10 @@ def test_blocks_of_any_size_give_the_inverse(monkeypatch, columns):
     inverse = np.linalg.inv(gram.astype(np.float64) + 2.0 * np.eye(23))
     assert ease._invert(gram, 2.0)
     np.testing.assert_allclose(gram, inverse, rtol=1e-4, atol=1e-6)
+
+
+def test_it_stands_beside_others_where_it_is_quick_and_fits():
+    assert ease.is_quick(20_000, None)
+    assert not ease.is_quick(20_001, None)
+    assert ease.is_quick(1000, 8_000_000)
+    assert not ease.is_quick(1000, 7_999_999)
