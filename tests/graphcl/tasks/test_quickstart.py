@@ -95,6 +95,14 @@ def test_a_comparison_reads_the_test_part_once_for_each_after_the_choice(log, mo
     assert comparison.chosen in names
 
 
+def test_a_learned_method_competes_with_a_gentle_contrast_and_the_run_says_so(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "suited", lambda train: ["xsimgcl"])
+    made = quickstart(log, RunFolder(tmp_path / "run"), training=TRAINING)
+    assert made.recommender.get_params()["params"] == {"contrast": 0.02}
+    assert made.recommender.system_.contrast == 0.02
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["params"] == {"contrast": 0.02}
+
+
 def test_its_figures_are_those_of_the_split(log):
     split = split_own(log)
     comparison = compare(split, ["popularity", "ease"])
