@@ -15,6 +15,7 @@ from graphcl.cli.info import info
 from graphcl.cli.listing import listing
 from graphcl.cli.recommend import recommend
 from graphcl.cli.run import run
+from graphcl.cli.tune import tune
 from graphcl.errors import InputError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("bench")(bench)
+app.command("tune")(tune)
 app.command("cluster")(cluster)
 app.command("embed")(embed)
 app.command("recommend")(recommend)

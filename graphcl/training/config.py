@@ -9,8 +9,10 @@ from typing import Literal, get_args
 import torch
 
 from graphcl.errors import InputError
+from graphcl.training.schedule import Schedule
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Optimizer = Literal["adam", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class TrainingConfig:
 
     Args:
         epochs: Number of passes, ``>= 1``.
-        lr: Adam's learning rate, ``> 0``.
-        weight_decay: Adam's L2 penalty, ``>= 0``.
+        lr: Adam's learning rate, ``> 0``; where it is scheduled, the largest.
+        weight_decay: Adam's L2 penalty, or AdamW's decay of the weights themselves, ``>= 0``.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"`` or a torch device.
         deterministic: Whether the same seed must give the same bits.
         clip_norm: Longest gradient (of all parameters together, Euclidean) that a step takes as it is, ``> 0``; longer ones
@@ -35,6 +37,10 @@ class TrainingConfig:
         preflight: Whether a run that would not fit into memory is refused before it starts.
         batch_nodes: Nodes that a step on a graph is about, ``>= 2``: an epoch is then as many steps as there are such groups of
             nodes, each on what is sampled around one. The whole graph at once when ``None``.
+        optimizer: ``"adam"``, or ``"adamw"``, whose weight decay does not go through the moments.
+        warmup_epochs: Epochs over which the learning rate rises from 0 to ``lr`` along a line, ``>= 0``. On a graph the first
+            has the rate 0; on batches it rises within an epoch too, where their source says how many it gives.
+        schedule: What the learning rate does afterwards: stay, or fall to 0 along a ``"cosine"`` that ends with the last epoch.
 
     Raises:
         InputError: A value out of range, or a device that is not there.
@@ -52,6 +58,9 @@ class TrainingConfig:
     tensorboard: bool = False
     preflight: bool = True
     batch_nodes: int | None = None
+    optimizer: Optimizer = "adam"
+    warmup_epochs: int = 0
+    schedule: Schedule = "constant"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -72,6 +81,12 @@ class TrainingConfig:
             raise InputError(
                 f"batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got {self.batch_nodes}"
             )
+        if self.optimizer not in get_args(Optimizer):
+            raise InputError(f"optimizer must be one of {', '.join(get_args(Optimizer))}; got '{self.optimizer}'")
+        if self.warmup_epochs < 0:
+            raise InputError(f"warmup_epochs must be >= 0; got {self.warmup_epochs}")
+        if self.schedule not in get_args(Schedule):
+            raise InputError(f"schedule must be one of {', '.join(get_args(Schedule))}; got '{self.schedule}'")
 
     def torch_device(self) -> torch.device:
         """The device that ``device`` names on this machine, and on which ``precision`` can be had."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from graphcl.errors import InputError
 from graphcl.training.checkpoint import Checkpoint
 from graphcl.training.config import TrainingConfig
+from graphcl.training.schedule import rate_factor
 from graphcl.training.system import HasEpochStart, HasFitEnd, System
 from graphcl.training.train_state import TrainState
 
@@ -52,12 +53,23 @@ class HasBatches(Protocol):
         ...
 
 
+@runtime_checkable
+class HasSteps(Protocol):
+    """Batches whose number is known beforehand, so that a schedule can move between two of them."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+
 class Trainer:
     """Trains a system on one graph, full batch, or on the batches of `HasBatches`.
 
     On a graph an epoch is one optimiser step: ``accumulate`` calls of ``training_step`` whose gradients are averaged,
     shortened to ``clip_norm``. On batches a step takes ``accumulate`` of them, the last step of an epoch what is left. Terms
-    are logged as means over the calls.
+    are logged as means over the calls. The learning rate of a step is `rate_factor` of its moment: ``epoch + step / steps`` on
+    batches that say how many they are (``steps``, or their length), the epoch elsewhere.
 
     Args:
         config: Epochs, learning rate, device, determinism.
@@ -75,7 +87,8 @@ class Trainer:
     def start(self, system: System) -> TrainState:
         """The state of a run before its first epoch."""
         config = self.config
-        optimizer = torch.optim.Adam(system.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(system.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         return TrainState(optimizer, torch.amp.GradScaler("cuda") if config.precision == "fp16" else None)
 
     def fit(self, system: System, data: Data | HasBatches, state: TrainState | None = None) -> TrainState:
@@ -117,7 +130,8 @@ class Trainer:
         system.train()
         sums: dict[str, float] = {}
         calls = 0
-        for batches in self._steps(system, data, state.epoch):
+        for step, batches in enumerate(self._steps(system, data, state.epoch)):
+            self._set_rate(data, state, step)
             state.optimizer.zero_grad(set_to_none=True)
             for batch in batches:
                 terms = self._step(system, batch, state.epoch)
@@ -142,6 +156,16 @@ class Trainer:
         batches = iter(data.batches(epoch))
         while step := list(islice(batches, self.config.accumulate)):
             yield step
+
+    def _set_rate(self, data: Data | HasBatches, state: TrainState, step: int) -> None:
+        config = self.config
+        if config.schedule == "constant" and not config.warmup_epochs:
+            return
+        steps = math.ceil(_batches_an_epoch(data) / config.accumulate)
+        moment = state.epoch + min(step / steps, 1.0) if steps else state.epoch
+        factor = rate_factor(moment, config.epochs, warmup_epochs=config.warmup_epochs, schedule=config.schedule)
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.lr * factor
 
     def _step(self, system: System, batch: Any, epoch: int) -> dict[str, Tensor]:
         with _astray_after(epoch), self._autocast(system):
@@ -176,6 +200,15 @@ class Trainer:
         state.ended = True
         if self.checkpoint is not None:
             self.checkpoint.after_end(system, state, self.observers)
+
+
+def _batches_an_epoch(data: Data | HasBatches) -> int:
+    """How many batches an epoch will bring, or 0 where nobody says."""
+    if not isinstance(data, HasBatches):
+        return 0
+    if isinstance(data, HasSteps):
+        return data.steps
+    return len(data) if isinstance(data, Sized) and not isinstance(data, Data) else 0
 
 
 def _finite_values(epoch: int, terms: Mapping[str, Tensor]) -> dict[str, float]:

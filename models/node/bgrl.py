@@ -23,8 +23,8 @@ class BGRL(nn.Module):
 
     Thakoor et al., 2022, https://arxiv.org/abs/2102.06514; the target begins with weights of its own, as in the official code.
     Differs from it: running statistics of the batch normalisation take 1 % of each view instead of 99 %, so that embeddings of
-    the whole graph do not hang on the last view drawn; the optimiser is the trainer's, where they have decoupled weight decay
-    and a learning rate that warms up and falls along a cosine.
+    the whole graph do not hang on the last view drawn; the optimiser is the trainer's, and recipes ask it for their AdamW,
+    warm-up and cosine.
 
     Args:
         in_features: Width ``F`` of the features.

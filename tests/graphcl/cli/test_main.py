@@ -34,9 +34,9 @@ def test_lists_are_shown_without_loading_torch(shell, kind):
 def test_help_names_every_command_with_a_line(cli):
     answer = cli("--help")
     assert answer.code == 0
-    for name in ("run", "bench", "cluster", "embed", "recommend", "list", "info"):
+    for name in ("run", "bench", "tune", "cluster", "embed", "recommend", "list", "info"):
         assert f" {name} " in answer.out
-    assert len(app.registered_commands) == 7
+    assert len(app.registered_commands) == 8
     assert "Start with: graphcl run" in answer.out
 
 

@@ -27,6 +27,9 @@ from graphcl.training import TrainingConfig
         ({"checkpoint_seconds": -1}, "checkpoint_seconds must be >= 0; got -1"),
         ({"checkpoint_seconds": math.nan}, "checkpoint_seconds must be >= 0; got nan"),
         ({"batch_nodes": 1}, "batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got 1"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, adamw; got 'sgd'"),
+        ({"warmup_epochs": -1}, "warmup_epochs must be >= 0; got -1"),
+        ({"schedule": "linear"}, "schedule must be one of constant, cosine; got 'linear'"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(settings, message):

@@ -339,3 +339,111 @@ def test_a_source_without_a_batch_is_refused(make_system, points):
     source.batches = lambda epoch: iter(())
     with pytest.raises(InputError, match="no batch"):
         Trainer(config(1)).fit(make_system(), source)
+
+
+class Rates:
+    """Notes the learning rate of every step of an optimiser."""
+
+    def __init__(self, state):
+        self.seen = []
+        state.optimizer.register_step_pre_hook(lambda optimizer, *_: self.seen.append(optimizer.param_groups[0]["lr"]))
+
+
+def rates(make_system, source, **settings):
+    trainer, system = Trainer(TrainingConfig(lr=0.5, device="cpu", **settings)), make_system()
+    state = trainer.start(system)
+    watch = Rates(state)
+    trainer.fit(system, source, state)
+    return watch.seen
+
+
+def test_without_a_schedule_the_rate_is_never_touched(make_system, points):
+    system, trainer = make_system(), Trainer(config(3))
+    state = trainer.start(system)
+    state.optimizer.param_groups[0]["lr"] = 0.0123
+    trainer.fit(system, points, state)
+    assert state.optimizer.param_groups[0]["lr"] == 0.0123
+
+
+def test_on_a_graph_the_rate_warms_up_and_falls_by_epoch(make_system, points):
+    seen = rates(make_system, points, epochs=6, warmup_epochs=2, schedule="cosine")
+    want = [0, 0.25, *(0.25 * (1 + math.cos(math.pi * at / 4)) for at in range(4))]
+    assert seen == pytest.approx(want, abs=1e-15)
+
+
+def test_a_first_step_of_rate_zero_leaves_the_weights(make_system, points):
+    system, before = make_system(), make_system().state_dict()
+    Trainer(TrainingConfig(epochs=1, warmup_epochs=3, weight_decay=0.1, optimizer="adamw", device="cpu")).fit(system, points)
+    assert all(torch.equal(value, before[name]) for name, value in system.state_dict().items())
+
+
+class Counted(Pieces):
+    """The same, saying how many."""
+
+    def __len__(self):
+        return -(-len(self.points.x) // self.size)
+
+
+class Stepped(Pieces):
+    @property
+    def steps(self):
+        return -(-len(self.points.x) // self.size)
+
+
+@pytest.mark.parametrize("kind", [Counted, Stepped])
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 4), (3, 2), (9, 1)])
+def test_on_batches_that_say_how_many_they_are_the_rate_moves_with_every_step(make_system, points, kind, accumulate, steps):
+    seen = rates(make_system, kind(points, 3), epochs=3, warmup_epochs=2, accumulate=accumulate)
+    assert seen == pytest.approx([min(0.25 * at / steps, 0.5) for at in range(3 * steps)])
+
+
+def test_on_batches_that_do_not_say_it_the_rate_moves_with_the_epoch(make_system, points):
+    assert rates(make_system, Pieces(points, 3), epochs=3, warmup_epochs=2) == [0.0] * 4 + [0.25] * 4 + [0.5] * 4
+
+
+def test_adamw_decays_the_weights_themselves_and_adam_their_gradient(make_system, points):
+    shrunk, plain = make_system(), make_system()
+    for system, decay in ((shrunk, 0.1), (plain, 0.0)):
+        torch.manual_seed(3)
+        Trainer(TrainingConfig(epochs=1, lr=0.5, weight_decay=decay, optimizer="adamw", device="cpu")).fit(system, points)
+    start = make_system().state_dict()
+    for name, value in shrunk.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name] - 0.5 * 0.1 * start[name])
+    assert type(Trainer(config()).start(make_system()).optimizer) is torch.optim.Adam
+
+
+@pytest.mark.parametrize("source", [lambda points: points, lambda points: Counted(points, 3)], ids=["graph", "batches"])
+def test_a_scheduled_run_goes_on_from_its_state_on_disk_to_the_same_bits(make_system, points, tmp_path, source):
+    """The optimiser's own rate comes back from the checkpoint, and has no say."""
+    settings = {"epochs": 8, "warmup_epochs": 3, "schedule": "cosine", "optimizer": "adamw", "weight_decay": 0.1, "lr": 0.1}
+    trainer = Trainer(TrainingConfig(device="cpu", **settings))
+
+    class Stops:
+        def __init__(self, after):
+            self.after = after
+
+        def on_epoch_end(self, epoch, terms):
+            if epoch == self.after:
+                raise KeyboardInterrupt
+
+    whole = make_system()
+    torch.manual_seed(3)
+    want = trainer.fit(whole, source(points))
+    for after in (1, 2, 5):
+        halves, path = make_system(), tmp_path / f"{after}.pt"
+        torch.manual_seed(3)
+        state = trainer.start(halves)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(trainer.config, [Stops(after)]).fit(halves, source(points), state)
+        state.history.append({"epoch": after, **want.history[after]})
+        state.epoch += 1
+        torch.save((halves.state_dict(), state.state_dict(), torch.get_rng_state()), path)
+        weights, memory, drawn = torch.load(path, weights_only=False)
+        again = make_system()
+        again.load_state_dict(weights)
+        fresh = trainer.start(again)
+        fresh.load_state_dict(memory)
+        torch.set_rng_state(drawn)
+        assert trainer.fit(again, source(points), fresh).history == want.history
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, again.state_dict()[name]), name
