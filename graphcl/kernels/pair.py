@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphcl.errors import InputError
+from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.columns import Columns
 from graphcl.kernels.pair_blocks import pair_lse_blocks, row_scale
 from graphcl.kernels.pair_logits import BothWeights, Logits, RowWeights, finite, inverse, log_add
@@ -32,10 +33,18 @@ def pair_lse(
     rule: Rule | None = None,
     both: Literal[False] = False,
     bf16: bool = False,
+    backend: Backend = "auto",
 ) -> Tensor: ...
 @overload
 def pair_lse(
-    a: Tensor, columns: Columns, *, scale: float | Tensor, rule: Rule | None = None, both: Literal[True], bf16: bool = False
+    a: Tensor,
+    columns: Columns,
+    *,
+    scale: float | Tensor,
+    rule: Rule | None = None,
+    both: Literal[True],
+    bf16: bool = False,
+    backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]: ...
 def pair_lse(
     a: Tensor,
@@ -45,6 +54,7 @@ def pair_lse(
     rule: Rule | None = None,
     both: bool = False,
     bf16: bool = False,
+    backend: Backend = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Row-wise ``log sum_j w_ij exp(scale_i * <a_i, z_j> + bias_j)`` over the pairs that count; with ``both`` also column-wise.
 
@@ -53,7 +63,7 @@ def pair_lse(
     half of the pairs serve for all; where ``columns.blocks`` lists some, only these are met. A row or column in which
     nothing counts gives ``-inf`` and no gradient. Gradients go to ``a``, ``columns.z``, ``columns.bias`` and ``scale``.
     Half-precision inputs are computed with in single precision, and so is their result; their gradients are rounded once, at
-    the end.
+    the end. Triton, on a GPU, needs no workspace, and rounds the weights of half-precision gradients to the inputs' digits.
 
     Args:
         a: Anchors.
@@ -63,22 +73,29 @@ def pair_lse(
         both: Whether the sums over anchors, ``log sum_i`` of the same terms, come along out of the same sweep.
         bf16: Whether products are made of numbers rounded to bfloat16, and rounded to it: faster where the hardware has them,
             with logits that are off by up to one part in 100.
+        backend: ``"torch"`` runs anywhere, ``"triton"`` on an NVIDIA GPU; ``"auto"`` takes Triton where it can, see `backend`.
 
     Shapes:
         a: ``(N, D)``; columns.z: ``(M, D)``; scale: one number or ``(N,)``;
             returns: ``(N,)``, with ``both`` ``(N,)`` and ``(M,)``.
 
     Raises:
-        InputError: Shapes, types or devices that do not belong together; blocks with ``both`` or ``bf16``.
+        InputError: Shapes, types or devices that do not belong together; blocks with ``both`` or ``bf16``; Triton where it
+            cannot run.
     """
     rule = Rule() if rule is None else rule
     if columns.blocks is not None:
         if both or bf16:
             raise InputError("blocks give sums of rows in full precision only: leave both and bf16 out")
-        return pair_lse_blocks(a, columns, scale=scale, rule=rule)
+        return pair_lse_blocks(a, columns, scale=scale, rule=rule, backend=backend)
     check_pairs(a, columns, rule)
     dtype = working_type(a.dtype)
     factor = row_scale(scale, len(a), dtype, a.device)
+    if uses_triton(backend, a):
+        from graphcl.kernels.triton.lse import triton_pair_lse
+
+        rows, others = triton_pair_lse(a, columns, scale=factor, rule=rule, both=both, bf16=bf16)
+        return rows if others is None else (rows, others)
     if mirrored(a, columns, factor, rule):
         sums: Tensor = SelfLSE.apply(a.to(dtype), factor, rule, bf16)  # type: ignore[no-untyped-call]
         return (sums, sums) if both else sums

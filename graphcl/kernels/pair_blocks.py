@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphcl.errors import InputError
+from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.blocks import Blocks
 from graphcl.kernels.columns import Columns
 from graphcl.kernels.pair_tiles import check_pairs, working_type
@@ -22,7 +23,9 @@ _LOG2E = math.log2(math.e)
 _MAX_EXPONENT = 75.0  # up to here sums of exponentials neither overflow nor vanish in single precision
 
 
-def pair_lse_blocks(a: Tensor, columns: Columns, *, scale: float | Tensor, rule: Rule | None = None) -> Tensor:
+def pair_lse_blocks(
+    a: Tensor, columns: Columns, *, scale: float | Tensor, rule: Rule | None = None, backend: Backend = "auto"
+) -> Tensor:
     """Row-wise ``log sum_j exp(scale_i * <a_i, z_j> + bias_j)`` over the pairs that ``columns.blocks`` lists and that count.
 
     Time ``O(P D)`` for ``P`` listed pairs, memory ``O((N + M) D)`` and workspaces of 4 MB. A row in no block, or in none where
@@ -34,6 +37,7 @@ def pair_lse_blocks(a: Tensor, columns: Columns, *, scale: float | Tensor, rule:
         columns: Candidates with their blocks.
         scale: Multiplies the dot product: one over the temperature, or one over the temperature of each anchor.
         rule: Which of the listed pairs count: ``exclude``, ``different`` and ``seen`` are known here; all when ``None``.
+        backend: As in `pair_lse`.
 
     Shapes:
         a: ``(N, D)``; columns.z: ``(M, D)``; scale: one number or ``(N,)``; returns: ``(N,)``.
@@ -54,8 +58,13 @@ def pair_lse_blocks(a: Tensor, columns: Columns, *, scale: float | Tensor, rule:
         raise InputError(f"blocks must be on the device of the anchors, {a.device}; got {blocks.rows.device}")
     blocks.check(len(a), len(columns.z))
     dtype = working_type(a.dtype)
+    factor = row_scale(scale, len(a), dtype, a.device)
+    if uses_triton(backend, a):
+        from graphcl.kernels.triton.lse import triton_pair_lse
+
+        return triton_pair_lse(a, columns, scale=factor, rule=rule)[0]
     bias = None if columns.bias is None else columns.bias.to(dtype)
-    tensors = a.to(dtype), columns.z.to(dtype), bias, row_scale(scale, len(a), dtype, a.device)
+    tensors = a.to(dtype), columns.z.to(dtype), bias, factor
     out: Tensor = _BlockLSE.apply(*tensors, columns.ids, rule, blocks)  # type: ignore[no-untyped-call]
     return out
 

@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphcl.errors import InputError
+from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.columns import Columns
 from graphcl.kernels.pair_kernel import PairKernel
 from graphcl.kernels.pair_tiles import PairTiles, check_pairs, working_type
 from graphcl.kernels.rule import Rule
+from graphcl.kernels.triton.kernel_numbers import kernel_numbers
 
 
-def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | None = None) -> Tensor:
+def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | None = None, backend: Backend = "auto") -> Tensor:
     """Row-wise ``sum_j w_ij kernel(a_i, z_j)`` over the pairs that count.
 
     ``w_ij`` is 1, or the weight that ``rule.clusters`` gives. A row in which nothing counts gives 0. Squared distances come
@@ -28,12 +30,13 @@ def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | No
         columns: Candidates, without a bias.
         kernel: What is summed.
         rule: Which pairs count; all when ``None``.
+        backend: As in `pair_lse`; kernels from outside this package know torch alone.
 
     Shapes:
         a: ``(N, D)``; columns.z: ``(M, D)``; returns: ``(N,)``.
 
     Raises:
-        InputError: Shapes, types or devices that do not belong together; a bias.
+        InputError: Shapes, types or devices that do not belong together; a bias; Triton where it cannot run.
     """
     rule = Rule() if rule is None else rule
     check_pairs(a, columns, rule)
@@ -41,6 +44,11 @@ def pair_sum(a: Tensor, columns: Columns, *, kernel: PairKernel, rule: Rule | No
         raise InputError("a sum of kernels meets all pairs; drop the blocks of its candidates, which are for pair_lse")
     if columns.bias is not None:
         raise InputError("a sum of kernels takes candidates without bias, which is a log-weight of pair_lse; got one. Drop it.")
+    foreign = None if kernel_numbers(kernel) is not None else f"it does not know the kernel {type(kernel).__name__}"
+    if uses_triton(backend, a, foreign):
+        from graphcl.kernels.triton.kernel_sum import triton_pair_sum
+
+        return triton_pair_sum(a, columns, kernel=kernel, rule=rule)
     dtype = working_type(a.dtype)
     result: Tensor = _PairSum.apply(a.to(dtype), columns.z.to(dtype), columns.ids, kernel, rule)  # type: ignore[no-untyped-call]
     return result
