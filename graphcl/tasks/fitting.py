@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphcl.errors import unknown_name
 from graphcl.models import SystemEntry
+from graphcl.tasks.across_ranks import shared_work
 from graphcl.training import (
     Checkpoint,
     EpochProgress,
@@ -24,6 +25,8 @@ from graphcl.training import (
     TrainState,
     check_memory,
 )
+from graphcl.training.distributed import RankTrainer, active_ranks
+from graphcl.training.distributed_steps import RankSteps
 
 FRIENDS = 5  # neighbours of a node that come with it into a batch that is all about its nodes
 
@@ -65,6 +68,8 @@ def train_system(
     it, hardly more than ``batch_nodes``: a sixth of so many drawn, two at least, and up to five neighbours of each; the
     system's hooks see the whole graph.
 
+    Where ranks have `joined`, all take every step together and share what `shared_work` finds in it.
+
     Args:
         system: Fresh; left in evaluation mode.
         graph: What it trains on.
@@ -75,7 +80,7 @@ def train_system(
         by_seeds: Whether the system embeds nodes and does nothing else.
 
     Raises:
-        InputError: It will not fit into memory, or does not take this graph.
+        InputError: It will not fit into memory, or does not take this graph; ranks, and nothing that they could share.
         NonFiniteLossError: Training diverged.
     """
     source, stepped = graph, system
@@ -85,9 +90,13 @@ def train_system(
     if config.preflight:
         check_memory(system, _first(source), config.torch_device())
     bar = None if title is None else EpochProgress(config.epochs, title)
-    trainer = Trainer(config, [*observers, *([bar] if bar else [])], checkpoint)
+    watching = [*observers, *([bar] if bar else [])]
+    ranks = active_ranks()
     with bar or nullcontext():
-        return trainer.fit(stepped, source)
+        if ranks is None:
+            return Trainer(config, watching, checkpoint).fit(stepped, source)
+        together = RankSteps(stepped, ranks, sharing=shared_work(system, ranks))
+        return RankTrainer(ranks, config, watching, checkpoint).fit(together, source)
 
 
 def _batches(graph: Data, batch_nodes: int, by_seeds: bool) -> NodeBatches:

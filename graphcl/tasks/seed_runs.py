@@ -11,6 +11,7 @@ from typing import Any
 
 from graphcl.datasets.provenance import Provenance
 from graphcl.errors import InputError
+from graphcl.kernels.ranks import Ranks
 from graphcl.training import Checkpoint, Observer, RunFolder, TensorBoardLog, TrainingConfig, environment
 from graphcl.training.run_folder import CHECKPOINTS
 
@@ -30,6 +31,8 @@ class SeedRuns:
     folder that was reopened the same code goes on where it was: a finished seed comes back from its last state without
     training, the one that was cut short from its checkpoint, and ``metrics.jsonl`` is cut back to what they hold.
 
+    Of several ranks that train together the first one does all of this; the others read checkpoints and write nothing.
+
     Args:
         folder: Where to write.
         config: The resolved configuration, as plain values: what ``config.yaml`` will hold.
@@ -38,6 +41,7 @@ class SeedRuns:
         provenance: Of the data; another checksum refuses to go on.
         resumable: Whether checkpoints are written.
         say: Told what is being done, line by line.
+        ranks: That train together; a run goes on with as many as it was started with. One process when ``None``.
 
     Raises:
         InputError: The folder was reopened with other data, or TensorBoard is asked for and missing.
@@ -53,7 +57,9 @@ class SeedRuns:
         *,
         resumable: bool = True,
         say: Callable[[str], None] = lambda line: None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks, self.writes = ranks, ranks is None or ranks.first
         self.folder, self.config, self.training, self.seeds = folder, dict(config), training, tuple(seeds)
         self.provenance, self.resumable, self.say = provenance, resumable, say
         self.rows: list[dict[str, Any]] = []
@@ -62,6 +68,7 @@ class SeedRuns:
             "configuration": hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest(),
             "data": "unknown" if provenance is None else provenance.sha256,
             "device": training.torch_device().type,
+            "number of ranks": str(1 if ranks is None else ranks.size),
         }
         if folder.reopened:
             self._check_data()
@@ -72,15 +79,17 @@ class SeedRuns:
         checkpoint = None
         if self.resumable:
             seconds = self.training.checkpoint_seconds
-            checkpoint = Checkpoint(self.folder, f"seed-{seed}", seconds=seconds, identity=self.identity, say=self.say)
+            checkpoint = Checkpoint(
+                self.folder, f"seed-{seed}", seconds=seconds, identity=self.identity, say=self.say, ranks=self.ranks
+            )
         path = self.folder.path / "tensorboard" / f"seed-{seed}"
-        with TensorBoardLog(path) if self.training.tensorboard else nullcontext() as board:
-            yield Watch([_Log(self, seed), *([board] if board else [])], checkpoint)
+        with TensorBoardLog(path) if self.training.tensorboard and self.writes else nullcontext() as board:
+            yield Watch([_Log(self, seed), *([board] if board else [])] if self.writes else [], checkpoint)
         self.earlier_seconds += checkpoint.began_at if checkpoint else 0.0
 
     def open(self) -> None:
         """Writes what decided the run, once something is to be kept of it."""
-        if not self.folder.make():
+        if not self.writes or not self.folder.make():
             return
         if self.resumable:
             (self.folder.path / CHECKPOINTS).mkdir(exist_ok=True)
@@ -88,7 +97,12 @@ class SeedRuns:
         data = None if source is None else {"name": source.name, "sha256": source.sha256, "counts": dict(source.counts)}
         self.folder.write_json(
             "environment.json",
-            {**environment(self.training.torch_device()), "seeds": list(self.seeds), "data": data},
+            {
+                **environment(self.training.torch_device()),
+                "ranks": 1 if self.ranks is None else self.ranks.size,
+                "seeds": list(self.seeds),
+                "data": data,
+            },
         )
         self.folder.write_yaml("config.yaml", self.config)  # last: with it, the run can go on
 

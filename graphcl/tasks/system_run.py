@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,14 +18,17 @@ from graphcl.tasks.node_run import NodeJudge
 from graphcl.tasks.recommendation_run import RecommendationJudge
 from graphcl.tasks.run_config import RunConfig, find_entry
 from graphcl.tasks.seed_runs import SeedRuns
+from graphcl.tasks.sequential_run import SequentialJudge
 from graphcl.tasks.task_data import TaskData
 from graphcl.tasks.verdict import Face, Judge, Say
 from graphcl.training import RunFolder, peak_memory_mb
+from graphcl.training.distributed import joined
 
 JUDGES: Mapping[str, Callable[[RunConfig, Any], Judge]] = {
     "clustering": ClusteringJudge,
     "node": NodeJudge,
     "recommendation": RecommendationJudge,
+    "sequential": SequentialJudge,
 }
 
 
@@ -53,6 +58,9 @@ def run_system(
     ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no longer. The weights of nodes
     and clusters are those of the last epoch, whichever epoch was selected.
 
+    Started by ``torchrun``, all ranks train together. The first one judges, writes and speaks; the others return without
+    metrics once training is over, and what they print from here on goes nowhere.
+
     Args:
         config: The resolved run.
         data: The graph, or the split of a recommendation system.
@@ -70,18 +78,30 @@ def run_system(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
-    judge = JUDGES[find_entry(config.system).task](config, data)
-    provenance = getattr(judge.data, "provenance", None)
-    runs = SeedRuns(folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say)
-    fitted: list[Face] = []
-    for seed in config.seeds:
-        face = judge.face(seed, progress=progress)
-        with runs.watch(seed) as watch:
-            face.fit(judge.data, observers=watch.observers, checkpoint=watch.checkpoint)
-        fitted.append(face)
+    with joined(device) as ranks:
+        if ranks is not None:
+            ranks.wait()  # until nobody looks any more whether the folder is empty
+        if ranks is not None and not ranks.first:
+            progress, say = False, lambda line: None
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  for as long as the process lives
+        judge = JUDGES[find_entry(config.system).task](config, data)
+        provenance = getattr(judge.data, "provenance", None)
+        runs = SeedRuns(
+            folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say, ranks=ranks
+        )
+        fitted: list[Face] = []
+        for seed in config.seeds:
+            face = judge.face(seed, progress=progress)
+            with runs.watch(seed) as watch:
+                face.fit(judge.data, observers=watch.observers, checkpoint=watch.checkpoint)
+            fitted.append(face)
+        if ranks is not None:
+            ranks.wait()  # until nobody reads a checkpoint any more
+    first: Any = fitted[0]
+    if not runs.writes:
+        return SystemRun({"metrics": {}}, first)
     runs.open()  # what has no epochs has not opened it
     peak = peak_memory_mb(device)
-    first: Any = fitted[0]
     verdict = judge.judge(fitted, say)
     metrics = {
         "system": config.system,

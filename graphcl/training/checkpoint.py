@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
+
 from graphcl.errors import InputError
+from graphcl.kernels.ranks import Ranks
 from graphcl.training.random_state import random_state, set_random_state
 from graphcl.training.run_folder import CHECKPOINTS, RunFolder
 from graphcl.training.system import System
@@ -47,6 +50,7 @@ class Checkpoint:
         seconds: Between two checkpoints; 0 writes one after every epoch.
         identity: What must be the same when the run goes on, name to value: a checkpoint that differs is refused.
         say: Told when a run is continued, and when a damaged checkpoint is passed over.
+        ranks: That train together: all read, and the first one writes. One process when ``None``.
 
     Attributes:
         began_at: Seconds of training that earlier sittings left; 0 for a run from scratch.
@@ -60,8 +64,10 @@ class Checkpoint:
         seconds: float,
         identity: Mapping[str, str],
         say: Callable[[str], None] = lambda line: None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.folder, self.name, self.seconds, self.identity, self.say = folder, name, seconds, dict(identity), say
+        self.ranks, self.writes = ranks, ranks is None or ranks.first
         self.began_at = 0.0
         self._written = time.monotonic()
 
@@ -87,13 +93,15 @@ class Checkpoint:
             for observer, memory in zip(_stateful(observers), content["observers"], strict=True):
                 observer.load_state_dict(memory)
             set_random_state(content["random"])
+            if self.ranks is not None and content["random"]["cuda"]:  # each has a device of its own, the writer had the first
+                torch.cuda.set_rng_state(content["random"]["cuda"][0])
             self.began_at = state.seconds
             self.say(f"{self.name}: {'finished already' if state.ended else 'continued'} after {state.epoch} epochs")
             return
 
     def after_epoch(self, system: System, state: TrainState, observers: Sequence[object]) -> None:
         """Writes a checkpoint if the last one is old enough."""
-        if time.monotonic() - self._written < self.seconds:
+        if not self.writes or time.monotonic() - self._written < self.seconds:
             return
         self._write(f"{self.name}.{state.epoch:08d}.safetensors", system, state.state_dict(), observers)
         for path in self._steps()[:-KEPT]:
@@ -102,6 +110,8 @@ class Checkpoint:
 
     def after_end(self, system: System, state: TrainState, observers: Sequence[object]) -> None:
         """Writes the end of the run and removes what led there."""
+        if not self.writes:
+            return
         self._write(self._end.name, system, state.state_dict(optimizer=False), observers)
         for path in self._steps():
             path.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ class RunFolder:
         if not os.access(path, os.W_OK):
             raise _unwritable(path)
         for leftover in (*path.glob(f"{UNFINISHED}*"), *(path / CHECKPOINTS).glob(f"{UNFINISHED}*")):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)  # another rank of the same run may have been quicker
         folder = cls.__new__(cls)
         folder.path, folder.reopened, folder._made, folder._numbered = path, True, True, False
         return folder

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from graphcl.datasets.provenance import Provenance
 from graphcl.errors import InputError
+from graphcl.kernels.ranks import Ranks
 from graphcl.tasks import SeedRuns
 from graphcl.training import RunFolder, Trainer, TrainingConfig, seed_everything
 
@@ -137,3 +138,16 @@ def test_tensorboard_gets_a_folder_a_seed_and_changes_nothing(train, tmp_path):
     assert got[1] == want[1]
     assert sorted(path.name for path in (tmp_path / "b" / "tensorboard").iterdir()) == ["seed-4", "seed-5", "seed-6"]
     assert not (tmp_path / "a" / "tensorboard").exists()
+
+
+def test_of_several_ranks_the_first_alone_writes_and_says_how_many_they_are(tmp_path):
+    training = TrainingConfig(epochs=2, device="cpu", checkpoint_seconds=0.0)
+    for rank in (1, 0):
+        runs = SeedRuns(RunFolder(tmp_path / "r"), {"epochs": 2}, training, [0], SOURCE, ranks=Ranks(rank, 2))
+        with runs.watch(0) as watch:
+            assert len(watch.observers) == 1 - rank
+            assert watch.checkpoint.writes == (rank == 0)
+        runs.open()
+        assert (tmp_path / "r").exists() == (rank == 0)
+    assert json.loads((tmp_path / "r" / "environment.json").read_text())["ranks"] == 2
+    assert runs.identity["number of ranks"] == "2"

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from graphcl.errors import InputError
+from graphcl.kernels.ranks import Ranks
 from graphcl.training import Checkpoint, RunFolder, Stateful, Trainer, TrainingConfig
 from graphcl.training import tensor_file as format_of
 
@@ -245,3 +246,11 @@ def test_only_observers_with_a_memory_are_asked_for_it():
 
     assert isinstance(Memory(), Stateful)
     assert not isinstance(Deaf(), Stateful)
+
+
+def test_of_several_ranks_the_first_alone_writes(make_system, points, path):
+    config = TrainingConfig(epochs=2, lr=0.05, device="cpu")
+    for rank, kept in ((1, 0), (0, 1)):
+        checkpoint = Checkpoint(RunFolder.reopen(path), "seed-0", seconds=0, identity=IDENTITY, ranks=Ranks(rank, 2))
+        Trainer(config, [], checkpoint).fit(make_system(), points)
+        assert len(list((path / "checkpoints").iterdir())) == kept
