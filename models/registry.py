@@ -28,6 +28,7 @@ class SystemEntry:
 _CLUSTERING = "graphcl.models.clustering"
 _NODE = "graphcl.models.node"
 _RECSYS = "graphcl.recsys.systems"
+_SEQUENTIAL = f"{_RECSYS}.sequential"
 SYSTEMS = {
     entry.name: entry
     for entry in (
@@ -161,6 +162,51 @@ SYSTEMS = {
             f"{_RECSYS}.directau",
             "DirectAU",
             "what belongs together is near, everybody spreads out (Wang et al., 2022)",
+        ),
+        SystemEntry(
+            "sasrec", "sequential", f"{_SEQUENTIAL}.sasrec", "SASRec", "self-attention over a history (Kang and McAuley, 2018)"
+        ),
+        SystemEntry(
+            "gru4rec",
+            "sequential",
+            f"{_SEQUENTIAL}.gru4rec",
+            "GRU4Rec",
+            "a recurrent network over a history (Hidasi et al., 2016)",
+        ),
+        SystemEntry(
+            "cl4srec",
+            "sequential",
+            f"{_SEQUENTIAL}.cl4srec",
+            "CL4SRec",
+            "sasrec whose damaged copies of a history agree (Xie et al., 2022)",
+        ),
+        SystemEntry(
+            "duorec",
+            "sequential",
+            f"{_SEQUENTIAL}.duorec",
+            "DuoRec",
+            "histories that lead to one item agree, without damage (Qiu et al., 2022)",
+        ),
+        SystemEntry(
+            "iclrec",
+            "sequential",
+            f"{_SEQUENTIAL}.iclrec",
+            "ICLRec",
+            "cl4srec, and histories agree with the centre of their intent (Chen et al., 2022)",
+        ),
+        SystemEntry(
+            "mclrec",
+            "sequential",
+            f"{_SEQUENTIAL}.mclrec",
+            "MCLRec",
+            "cl4srec with augmenters of states that are learnt in turn (Qin et al., 2023)",
+        ),
+        SystemEntry(
+            "icsrec",
+            "sequential",
+            f"{_SEQUENTIAL}.icsrec",
+            "ICSRec",
+            "prefixes before one item agree, and with their intent (Qin et al., 2024)",
         ),
     )
 }

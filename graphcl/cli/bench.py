@@ -10,7 +10,7 @@ import typer
 from graphcl.cli.options import Data, Device, Epochs, Seeds, Settings
 from graphcl.errors import InputError, unknown_name
 
-SUITES = ("recsys", "node", "clustering")
+SUITES = ("recsys", "sequential", "node", "clustering")
 
 
 def bench(

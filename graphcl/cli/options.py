@@ -46,25 +46,26 @@ Protocol = Annotated[
     typer.Option(
         "--protocol",
         help="Node systems: public or random 10/10/80 splits; public if not given and the data has one. Recommendation "
-        "systems: the id that the numbers carry, as lit-ratio-ngcf; the split's own if not given.",
+        "systems: the id that the numbers carry, as lit-ratio-ngcf; the split's own if not given. Sequential systems: "
+        "lit-loo-s3 if not given, lit-loo-recbole (seen items listed) or strict (by time).",
     ),
 ]
 Splits = Annotated[int | None, typer.Option("--splits", help="Node systems: how many random splits; 20 if not given.")]
 Every = Annotated[
     int | None,
-    typer.Option("--every", help="Recommendation systems: epochs between two looks at the validation part.", show_default="5"),
+    typer.Option("--every", help="Recommenders: epochs between two looks at the validation part.", show_default="5"),
 ]
 Patience = Annotated[
     int | None,
     typer.Option(
-        "--patience", help="Recommendation systems: looks without a gain after which training stops.", show_default="10"
+        "--patience", help="Recommenders: looks without a gain after which training stops.", show_default="10"
     ),
 ]
 Refit = Annotated[
     bool | None,
     typer.Option(
         "--refit/--no-refit",
-        help="Recommendation systems: whether the epochs that validation chose are trained again on training and validation "
+        help="Recommenders: whether the epochs that validation chose are trained again on training and validation "
         "part; on if not given and the data brings no validation part.",
         show_default=False,
     ),

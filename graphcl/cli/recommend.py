@@ -35,7 +35,12 @@ def recommend(
     min_user: Annotated[int, typer.Option("--min-user", help="Learn only from users with so many items.")] = 0,
     min_item: Annotated[int, typer.Option("--min-item", help="Learn only from items with so many users.")] = 0,
     method: Annotated[
-        str, typer.Option("--method", help="auto compares a few; a name, e.g. ease or lightgcn, skips the comparison.")
+        str,
+        typer.Option(
+            "--method",
+            help="auto compares a few that go by who has what; a name, e.g. ease or lightgcn, skips the comparison. markov, "
+            "sasrec and other sequential ones go by the order of events, list what may come next, and are taken by name only.",
+        ),
     ] = "auto",
     split: Annotated[
         str, typer.Option("--split", help="For the comparison: auto (by time where there are times), time or random.")

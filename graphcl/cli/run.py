@@ -30,6 +30,7 @@ from graphcl.cli.options import (
 from graphcl.errors import InputError
 
 DEFAULT = {"recommendation": "davis"}  # the set that needs no download, where it is not digits
+NONE_EMBEDDED = "sequential"  # the task without such a set
 
 
 def run(
@@ -58,7 +59,7 @@ def run(
     resume: Resume = None,
     print_config: PrintConfig = False,
 ) -> None:
-    """Train and evaluate a system: by the classes (clustering), a linear probe (node), full ranking (recommendation).
+    """Train and evaluate a system: by classes (clustering), a linear probe (node), full ranking (recommendation, sequential).
 
     With no argument: PamC on the handwritten digits, which need no download.
 
@@ -93,6 +94,8 @@ def run(
     from graphcl.tasks.task_data import data_name, load_data
 
     check_wishes(entry, wishes)
+    if dataset is None and entry.task == NONE_EMBEDDED:
+        raise InputError(f"{system} takes events in order, and no such set comes along: graphcl run {system} NAME --data ROOT")
     loaded = load_data(entry.task, dataset or DEFAULT.get(entry.task, "digits"), data)
     config = resolve(
         system,

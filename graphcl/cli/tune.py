@@ -130,9 +130,9 @@ def _carry_out(tuning: Tuning, data: TaskData, store: TrialStore, trials: int | 
     """Runs the trials, writes what they amount to, and shows it; exits 1 where every trial failed."""
     from rich.console import Console
 
+    from graphcl.report.tuning_picture import tuning_picture
     from graphcl.tasks.tune import BEST, best_recipe, best_trial, check_store, run_tuning
     from graphcl.tasks.tune_objective import make_objective
-    from graphcl.report.tuning_picture import tuning_picture
     from graphcl.tasks.tune_progress import TrialProgress
     from graphcl.training.run_folder import replacing
 

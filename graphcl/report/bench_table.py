@@ -250,7 +250,7 @@ def _described(data: Mapping[str, Any]) -> str:
 
 
 def _legend(suite: Suite) -> str:
-    users = "; over users by a paired bootstrap of the first seed" if suite.task == "recommendation" else ""
+    users = "; over users by a paired bootstrap of the first seed" if suite.task in ("recommendation", "sequential") else ""
     return (
         f"Mean ± standard deviation over seeds. Gain: {suite.main} less that of the baseline with the best; p by a paired t "
         f"test and a sign test over seeds, two-sided, not corrected for the number of systems{users}. Seconds of training, "

@@ -10,6 +10,7 @@ from rich.table import Table
 
 # Of all that a recommendation run measures, what a table has room for; the rest is in metrics.json.
 SHOWN = ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
+NEXT = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")  # of a run that looks for the next item
 REFIT = "refit on train and valid"  # said once, by the protocol
 
 
@@ -25,8 +26,9 @@ def result_rows(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
 
 
 def shown_metrics(scores: Mapping[str, Any]) -> list[str]:
-    """The metrics a table shows: all, but for a recommendation run those of `SHOWN`."""
-    return [name for name in SHOWN if name in scores] or list(scores)
+    """The metrics a table shows: all, but for a recommendation run those of `SHOWN`, for a sequential one those of `NEXT`."""
+    kinds = SHOWN if "recall@20" in scores else NEXT
+    return [name for name in kinds if name in scores] or list(scores)
 
 
 def result_table(metrics: Mapping[str, Any]) -> Table:

@@ -36,6 +36,7 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("recsys", "recommendation", ("recall@10", "ndcg@10", "recall@20", "ndcg@20", "coverage@20"), "ndcg@20"),
+        Suite("sequential", "sequential", ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20"), "ndcg@10"),
         Suite("node", "node", ("acc", "f1", "val_acc"), "acc"),
         Suite("clustering", "clustering", ("acc", "nmi", "ari", "f1"), "acc"),
     )

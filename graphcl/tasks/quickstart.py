@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -16,8 +17,9 @@ from graphcl.evaluation import summarise
 from graphcl.models import SYSTEMS
 from graphcl.recsys.anchors.ease import is_quick
 from graphcl.recsys.data import Events, Interactions, Split, k_core, ratio_split, temporal_split
+from graphcl.recsys.data.split import pair_keys
 from graphcl.recsys.fitting.validation import METRIC
-from graphcl.recsys.methods import ANCHORS, find_method, methods
+from graphcl.recsys.methods import ANCHORS, SEQUENTIAL, find_method, methods
 from graphcl.tasks.recommender import Recommender
 from graphcl.training import RunFolder, TrainingConfig, available_memory, environment, peak_memory_mb
 
@@ -59,6 +61,16 @@ class Core:
             InputError: None is left.
         """
         return k_core(data, self.user, items=self.item, compact=False) if self.user > 1 or self.item > 1 else data
+
+    def of_events(self, events: Events) -> Events:
+        """Every event of those, in order.
+
+        Raises:
+            InputError: None is left.
+        """
+        pairs = events.interactions()
+        kept = self.of(pairs)
+        return events if kept is pairs else events.take(np.isin(events.keys(), pair_keys(kept)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,8 @@ def quickstart(
 
     The split is by time where there are times, else at random, 8:1:1. All are fitted on the training part and chosen among on
     validation: `RULE`. Then the test part is scored once for each, for the record. A method that is named is fitted at once,
-    without a comparison. Nothing is written before everything was computed.
+    without a comparison. Sequential methods are only ever named: they are made to find the next event of a user, the others
+    all that will come, and no protocol is fair to both. Nothing is written before everything was computed.
 
     Files: ``recommendations.csv`` or ``.parquet``, the model as `Recommender.save` writes it, ``environment.json``,
     ``config.yaml``, and last ``metrics.json``.
@@ -163,9 +176,12 @@ def quickstart(
         say: Told what is being done, line by line.
 
     Raises:
-        InputError: An unknown name, or a log that is too small to be split.
+        InputError: An unknown name, a log that is too small to be split, or one without times for a sequential method.
     """
     check_request(method=method, k=k, how=how, table=table)
+    ordered = method != AUTO and find_method(method).task == SEQUENTIAL
+    if ordered and events.time is None:
+        raise InputError(f"{method} goes by the order of events, and these have no times: name their column with --time")
     began, core, config = time.perf_counter(), core or Core(), training or TrainingConfig()
     everything = core.of(events.interactions())
     comparison, epochs = None, None
@@ -174,16 +190,18 @@ def quickstart(
         comparison = compare(split, suited(split.train), training=config, seed=seed, progress=progress, say=say)
         method = comparison.chosen
         epochs = next(row.best_epoch for row in comparison.contenders if row.method == method)
-    say(f"fitting {method} on all {everything.num_interactions:,} interactions")
+    learned = core.of_events(events) if ordered else everything
+    count = len(learned) if isinstance(learned, Events) else learned.num_interactions
+    say(f"fitting {method} on all {count:,} interactions")
     params = GENTLE.get(method) if comparison is not None else None
     recommender = Recommender(method, params=params, training=config, seed=seed, progress=progress, patience=PATIENCE)
     if epochs is not None:
         recommender.set_params(training=replace(config, epochs=epochs + 1), selection="last")
-    recommender.fit(everything)
+    recommender.fit(learned)
     lists = recommender.recommend(k=k)
     metrics = {
         **_told(name, method, seed, comparison),
-        "data": {"users": len(events.users), "items": len(events.items), "interactions": everything.num_interactions},
+        "data": {"users": len(events.users), "items": len(events.items), "interactions": count},
         "seconds": {
             "training": summarise([{"s": recommender.seconds_}])["s"],
             "total": time.perf_counter() - began,

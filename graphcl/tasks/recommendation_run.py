@@ -17,6 +17,7 @@ from graphcl.evaluation import summarise
 from graphcl.recsys import Split
 from graphcl.recsys.anchors import Popularity
 from graphcl.recsys.anchors.ease import is_quick
+from graphcl.recsys.fitting.validation import METRIC
 from graphcl.recsys.ranking import RankingResult, evaluate
 from graphcl.tasks.recommender import Recommender
 from graphcl.tasks.run_config import RunConfig
@@ -38,7 +39,7 @@ class _Anchor:
 
 
 # By the split and how it is judged: a benchmark runs many systems on one split, and these are the same for all.
-_known: WeakKeyDictionary[Split, dict[Hashable, dict[str, _Anchor]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[Hashable, dict[str, _Anchor]]] = WeakKeyDictionary()
 
 
 class RecommendationJudge:
@@ -57,14 +58,38 @@ class RecommendationJudge:
         InputError: Not a split, or a protocol that the split does not allow.
     """
 
-    def __init__(self, config: RunConfig, data: Split) -> None:
+    lengths: Sequence[int] = LENGTHS
+    names: Sequence[str] = METRICS
+    beside: Sequence[str] = BESIDE
+    chosen_by = METRIC
+
+    def __init__(self, config: RunConfig, data: Any) -> None:
+        self.config, self.given = config, data
+        self.data = self.prepared(data)
+        self.refit = config.refit if config.refit is not None else self.pairs.selection == "valid-from-train"
+        # What would be refused after hours of training is refused now, and the test part stays unread.
+        self._score(Popularity().fit(self.pairs.train), "valid")
+
+    @property
+    def pairs(self) -> Split:
+        """What ranking takes of the data."""
+        split: Split = self.data
+        return split
+
+    @property
+    def protocol(self) -> str | None:
+        """The id that numbers carry; the split's own when ``None``."""
+        return self.config.protocol
+
+    def prepared(self, data: Any) -> Any:
+        """The data as all seeds are trained on them.
+
+        Raises:
+            InputError: Data of another kind.
+        """
         if not isinstance(data, Split):
             raise InputError(f"a recommendation system takes a Split of interactions; got {type(data).__name__}")
-        self.config, self.given = config, data
-        self.data = Recommender(config.system).judged(data)
-        self.refit = config.refit if config.refit is not None else self.data.selection == "valid-from-train"
-        # What would be refused after hours of training is refused now, and the test part stays unread.
-        self._score(Popularity().fit(self.data.train), "valid")
+        return Recommender(self.config.system).judged(data)
 
     def face(self, seed: int, *, progress: bool) -> Recommender:
         """A recommender with the settings of the run."""
@@ -81,8 +106,8 @@ class RecommendationJudge:
         )
 
     def judge(self, fitted: Sequence[Recommender], say: Say) -> Verdict:
-        """Recall, NDCG and the rest at 10 and 20 over the seeds, and the simple models."""
-        say(f"ranking {self.data.train.num_items:,} items for every user of the test part")
+        """Recall, NDCG and the rest at every length over the seeds, and the simple models."""
+        say(f"ranking {self.pairs.train.num_items:,} items for every user of the test part")
         results = [self._score(face.scorer_) for face in fitted]
         anchors = self._anchors(say) if self.config.baselines else {}
         baselines = {name: summarise([_finite(anchor.result.metrics)]) for name, anchor in anchors.items()}
@@ -110,12 +135,16 @@ class RecommendationJudge:
         named = {"users.npy": first.user_embedding_, "items.npy": first.item_embedding_}
         return {name: array for name, array in named.items() if array is not None}
 
+    def anchor(self, name: str) -> Recommender:
+        """A simple model fitted on what the system saw last."""
+        return Recommender(name, refit=self.refit).fit(self.data)
+
     def _score(self, scorer: Any, part: Any = "test") -> RankingResult:
-        return evaluate(scorer, self.data, LENGTHS, METRICS, part=part, protocol=self.config.protocol)
+        return evaluate(scorer, self.pairs, self.lengths, self.names, part=part, protocol=self.protocol)
 
     def _anchors(self, say: Say) -> dict[str, _Anchor]:
-        known = _known.setdefault(self.given, {}).setdefault((self.config.protocol, self.refit), {})
-        names = [name for name in BESIDE if name != self.config.system]
+        known = _known.setdefault(self.given, {}).setdefault((self.protocol, self.refit), {})
+        names = [name for name in self.beside if name != self.config.system]
         for name in names:
             if name not in known and self._fits(name, say):
                 say(f"{name}, for comparison")
@@ -123,19 +152,19 @@ class RecommendationJudge:
         return {name: known[name] for name in names if name in known}
 
     def _fits(self, name: str, say: Say) -> bool:
-        items = self.data.train.num_items
+        items = self.pairs.train.num_items
         if name != "ease" or is_quick(items, available_memory(torch.device("cpu"))):
             return True
         say(f"no ease: {items:,} items would take it long, or more memory than there is; it can be run by itself")
         return False
 
     def _anchor(self, name: str) -> _Anchor:
-        model = Recommender(name, refit=self.refit).fit(self.data)
+        model = self.anchor(name)
         return _Anchor(self._score(model.scorer_), model.seconds_)
 
     def _frame(self, name: str, result: RankingResult) -> pl.DataFrame:
         frame = result.per_user
-        ids = self.data.users.ids.gather(frame["user"])
+        ids = self.pairs.users.ids.gather(frame["user"])
         return frame.drop("user").insert_column(0, ids.alias("user")).insert_column(0, pl.Series("method", [name] * len(frame)))
 
     def _protocol(self, results: Sequence[RankingResult], fitted: Sequence[Recommender]) -> dict[str, Any]:
@@ -144,7 +173,7 @@ class RecommendationJudge:
         return {
             "name": PROTOCOL,
             "id": results[0].protocol,
-            "selection": self.data.selection,
+            "selection": self.pairs.selection,
             "refit": self.refit,
             "stamp": "; ".join(stamps) or None,
             "stamps": stamps,
@@ -152,7 +181,7 @@ class RecommendationJudge:
             "data": results[0].data,
             "epochs": [len(face.history_) for face in fitted],
             "best_epochs": [face.best_epoch_ for face in fitted],
-            "valid ndcg@20": [face.best_value_ for face in fitted],
+            f"valid {self.chosen_by}": [face.best_value_ for face in fitted],
         }
 
 

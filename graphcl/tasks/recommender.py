@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from graphcl.datasets.provenance import Provenance
 from graphcl.errors import InputError, unknown_name
-from graphcl.models import SystemEntry
-from graphcl.recsys.data import Events, Interactions, Split, read_interactions, with_validation
+from graphcl.recsys.data import Split
 from graphcl.recsys.data.id_map import Ids
-from graphcl.recsys.fitting import Served, fit_system
-from graphcl.recsys.methods import ANCHORS, build_anchor, find_method
-from graphcl.recsys.ranking import HasRows, RankingResult, evaluate
-from graphcl.recsys.ranking.rows import union
-from graphcl.tasks.fitting import build_system
+from graphcl.recsys.fitting import Served
+from graphcl.recsys.methods import find_method
+from graphcl.recsys.ranking import RankingResult, evaluate
+from graphcl.recsys.sequences import SequenceSplit
 from graphcl.tasks.recommender_export import export_embeddings
+from graphcl.tasks.recommender_fit import Columns, SelectionRule, Wanted, judged, learn
 from graphcl.tasks.recommender_lists import OnUnknown, recommend, recommend_to_histories, similar_items
-from graphcl.tasks.recommender_store import ABOUT, Model, TrainedRecommender
-from graphcl.training import Checkpoint, Observer, RunFolder, TrainingConfig, deterministic
-
-SelectionRule: TypeAlias = Literal["valid-from-train", "last"]
-HELD_OUT = 0.1  # of each user's training rows, where a split has no validation part
-HELD_OUT_SEED = 0  # the same rows whatever the seed of the model, so that numbers compare
+from graphcl.tasks.recommender_store import ABOUT, TrainedRecommender
+from graphcl.training import Checkpoint, Observer, RunFolder, TrainingConfig
 
 
 class Recommender(BaseEstimator):  # type: ignore[misc]
     """Learns who likes what from interactions, and lists what else they may like; ids of any kind in, the same ids out.
 
-    ``Recommender().fit("log.csv").recommend(["ann", "bob"], k=10)`` is all it takes. Repeated interactions count once, weights
-    do not count. A test part is never looked at, except by ``score``.
+    ``Recommender().fit("log.csv").recommend(["ann", "bob"], k=10)`` is all it takes. Weights do not count. A test part is never
+    looked at, except by ``score``. Sequential methods go by the order of events and list what may come next,
+    ``Recommender("sasrec").fit("log.csv", time="when")``; for the others repeated interactions count once.
 
     Args:
-        method: ``"popularity"``, ``"item-knn"``, ``"ease"``, ``"gf-cf"``, ``"ials"``, or a system as ``graphcl list systems``
-            names it.
+        method: ``"popularity"``, ``"item-knn"``, ``"ease"``, ``"gf-cf"``, ``"ials"``, ``"markov"``, or a system as ``graphcl
+            list systems`` names it, of task recommendation or sequential.
         params: Hyper-parameters of the method; its defaults where silent.
         training: Epochs, learning rate, device of a system; the defaults when ``None``.
         selection: ``"valid-from-train"``: a system's epoch is chosen by nDCG@20 on the validation part, or where there is none
-            on 10 % of each user's training rows, the same rows for every method and seed. ``"last"``: no choice.
+            on 10 % of each user's training rows, the same rows for every method and seed; that of a sequential system by
+            nDCG@10 of the next item, or of each user's last training event. ``"last"``: no choice.
         refit: Whether the method learns from the validation rows too, once they have chosen. When ``None`` it does where they
             were held out of training, and leaves a split's own validation part alone.
         every: Epochs between two validations.
         patience: Validations without a gain after which training stops.
+        mask_seen: Of a sequential method: whether what chooses leaves out items of the history, as ``recommend`` does.
         seed: Of everything random.
         progress: Whether a progress bar (plain lines when not a terminal) is shown.
 
@@ -60,10 +55,11 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         n_items_: Items with an id.
         n_interactions_: Training rows.
         best_epoch_: Of a system: the epoch that validation chose, counted from 0; ``None`` where nothing was chosen.
-        best_value_: Its nDCG@20 on validation; not there after ``load``.
+        best_value_: Its score on validation; not there after ``load``.
         history_: One mapping of terms per epoch; empty for a method without epochs; not there after ``load``.
         seconds_: Training time; not there after ``load``.
         system_: The trained module of a system; not there after ``load``.
+        unknown_items_: How many items of the histories that ``fold_in`` last got were passed over, unknown to training.
         scorer_: What ranks, by row numbers; ``evaluate`` takes it.
         trained_: What was learned, to be kept on disk.
 
@@ -81,6 +77,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         refit: bool | None = None,
         every: int = 5,
         patience: int = 10,
+        mask_seen: bool = True,
         seed: int = 0,
         progress: bool = False,
     ) -> None:
@@ -91,6 +88,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         self.refit = refit
         self.every = every
         self.patience = patience
+        self.mask_seen = mask_seen
         self.seed = seed
         self.progress = progress
 
@@ -101,6 +99,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         *,
         user: str | None = None,
         item: str | None = None,
+        time: str | None = None,
         observers: Sequence[Observer] = (),
         checkpoint: Checkpoint | None = None,
     ) -> Recommender:
@@ -108,29 +107,32 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
         Args:
             data: ``Interactions``, ``Events``, a ``Split`` (whose test part stays closed), or a file or frame of rows as
-                ``read_interactions`` takes it.
+                ``read_interactions`` takes it. For a sequential method ``Events`` (whose order of rows counts where they have
+                no times), ``Sequences``, a ``SequenceSplit``, or a file or frame with times; lists are then made from all
+                that it has but the test part, whatever was learned from.
             y: Not used; scikit-learn's signature has it.
             user: Column of users, of a file or frame; the usual names when ``None``.
             item: Column of items.
+            time: Column of times; the usual names when ``None``.
             observers: Told of every epoch of a system before any refit, a log for example.
             checkpoint: Where the training is kept, and taken up again; nowhere when ``None``.
         """
         entry = find_method(self.method)
         if self.selection not in get_args(SelectionRule):
             raise unknown_name("selection", self.selection, get_args(SelectionRule))
-        config, params = self.training or TrainingConfig(), dict(self.params or {})
-        parts = _parts(data, user, item)
-        began = time.perf_counter()
-        if entry.name in ANCHORS:
-            rows, model, self.best_epoch_ = self._fit_anchor(entry, params, parts)
-            self.history_: Sequence[Mapping[str, float]] = []
-            self.seconds_ = time.perf_counter() - began
-            self.best_value_: float | None = None
-        else:
-            rows, model, self.best_epoch_ = self._fit_system(entry, params, config, parts, observers, checkpoint)
+        wanted = Wanted(
+            entry, dict(self.params or {}), self.training or TrainingConfig(), self.selection, self.refit, self.every,
+            self.patience, self.mask_seen, self.seed, self.progress, observers, checkpoint,
+        )  # fmt: skip
+        found = learn(wanted, data, Columns(user, item, time))
+        self.history_: Sequence[Mapping[str, float]] = found.history
+        self.seconds_, self.best_epoch_, self.best_value_ = found.seconds, found.best_epoch, found.best_value
+        if found.system is not None:
+            self.system_ = found.system
         self._pandas = type(data).__module__.startswith("pandas")
-        ids = parts.train.users, parts.train.items
-        self._take(TrainedRecommender(entry.name, params, config, self.seed, *ids, rows, model, self.best_epoch_))
+        ids = found.users, found.items
+        trained = TrainedRecommender(entry.name, wanted.params, wanted.config, self.seed, *ids, found.rows, found.model)
+        self._take(replace(trained, best_epoch=found.best_epoch, order=found.order))
         return self
 
     def recommend(
@@ -148,10 +150,10 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         Args:
             users: Their ids, in any order; everybody when ``None``.
             k: Length of the lists; a list is shorter where fewer items are left.
-            filter_seen: Whether items of the user's training rows are left out.
+            filter_seen: Whether items of the user's training rows, or history, are left out.
             candidates: Ids of the items that may be listed; all when ``None``.
             exclude: Ids of items that may not.
-            on_unknown: About users without a training row: ``"fallback"`` gives them the most popular items, ``"skip"`` leaves
+            on_unknown: About users without a history: ``"fallback"`` gives them the most popular items, ``"skip"`` leaves
                 them out, ``"raise"`` refuses. ``"raise"`` refuses unknown candidates too, which otherwise are passed over.
 
         Returns:
@@ -174,6 +176,7 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         *,
         user: str | None = None,
         item: str | None = None,
+        time: str | None = None,
         filter_seen: bool = True,
         candidates: Ids | None = None,
         exclude: Ids | None = None,
@@ -181,14 +184,17 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
     ) -> Any:
         """The best items for users whom training did not see, or knows less of, by their whole history.
 
-        Exact for popularity, item-knn, ease, gf-cf and ials, which score any history. Trained systems place a new user at
-        ``p_u = sum_{i in h} q_i / sqrt(|h| d_i)``, which ``source`` calls ``"approximate"``.
+        Exact for popularity, item-knn, ease, gf-cf and ials, which score any history, and for all sequential methods. Other
+        trained systems place a new user at ``p_u = sum_{i in h} q_i / sqrt(|h| d_i)``, which ``source`` calls
+        ``"approximate"``. Items that training does not know are passed over; ``unknown_items_`` counts them.
 
         Args:
-            history: Rows of user and item in a file or frame; or a list of item ids, of one user who is called ``"new"``.
+            history: Rows of user and item in a file, a frame or ``Events``, in order of time where they have times; or a list
+                of item ids, oldest first, of one user who is called ``"new"``.
             k: As for ``recommend``; so are the last four.
             user: Column of users, of a file or frame.
             item: Column of items.
+            time: Column of times.
             filter_seen: Whether items of the history are left out.
             candidates: Ids of the items that may be listed.
             exclude: Ids of items that may not.
@@ -202,9 +208,9 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
             NotFittedError: Before ``fit``.
             InputError: A fault in the rows, or as ``recommend``.
         """
-        frame = recommend_to_histories(
-            self._fitted(), history, k, user=user, item=item, filter_seen=filter_seen, candidates=candidates, exclude=exclude,
-            on_unknown=on_unknown,
+        frame, self.unknown_items_ = recommend_to_histories(
+            self._fitted(), history, k, user=user, item=item, time=time, filter_seen=filter_seen, candidates=candidates,
+            exclude=exclude, on_unknown=on_unknown,
         )  # fmt: skip
         return self._native(frame)
 
@@ -227,8 +233,10 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         """
         return self._native(similar_items(self._fitted(), items, k))
 
-    def score(self, split: Split, y: None = None, *, part: Literal["test", "valid"] = "test") -> RankingResult:
+    def score(self, split: Split | SequenceSplit, y: None = None, *, part: Literal["test", "valid"] = "test") -> RankingResult:
         """How good the lists are by the split's protocol; see ``evaluate``. Users without a history are served by the fallback.
+
+        A sequential method takes a ``SequenceSplit``, goes by the histories before the part, and is to find the next item.
 
         Args:
             split: The one fitted, or another with the same training rows.
@@ -237,18 +245,29 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             NotFittedError: Before ``fit``.
-            InputError: Other ids, or other training rows, than the model's.
+            InputError: Other ids, or other training rows, than the model's; or pairs where an order is needed.
         """
         trained = self._fitted()
-        split.users.expect(trained.users.sha256, "this recommender")
-        split.items.expect(trained.items.sha256, "this recommender")
-        return evaluate(trained.scorer, self.judged(split), part=part)
+        split.train.users.expect(trained.users.sha256, "this recommender")
+        split.train.items.expect(trained.items.sha256, "this recommender")
+        known = self.judged(split)
+        if not isinstance(known, SequenceSplit):
+            if trained.order is not None:
+                raise InputError(f"{self.method} goes by the order of events: score it on a SequenceSplit")
+            return evaluate(trained.scorer, known, part=part)
+        scorer = trained.scorer if trained.order is None else trained.scorer_after(known.histories(part))
+        return evaluate(scorer, known.for_part(part), part=part)
 
-    def judged(self, split: Split) -> Split:
-        """The split as its numbers must be read: with the validation part that was held out, where it had none of its own."""
-        if split.valid is not None or self.selection == "last":
-            return split
-        return with_validation(split, HELD_OUT, generator=torch.Generator().manual_seed(HELD_OUT_SEED))
+    def judged(self, split: Any) -> Any:
+        """The split as its numbers must be read: with the validation part that was held out, where it had none of its own.
+
+        Args:
+            split: A ``Split`` or ``SequenceSplit``.
+
+        Returns:
+            The same kind.
+        """
+        return judged(split, self.selection)
 
     def save(self, path: str | Path) -> Path:
         """Writes the model, its training rows and both maps of ids into a folder. Nothing is pickled.
@@ -320,45 +339,6 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         found = self._fitted().embeddings
         return None if found is None else np.asarray(found[side].float().cpu().numpy())
 
-    def _fit_anchor(self, entry: SystemEntry, params: Mapping[str, Any], parts: _Parts) -> tuple[HasRows, Model, None]:
-        rows: HasRows = parts.train if parts.valid is None or not self.refit else union(parts.train, parts.valid)
-        return rows, build_anchor(entry, params, seed=self.seed).fit(rows), None
-
-    def _fit_system(
-        self,
-        entry: SystemEntry,
-        params: Mapping[str, Any],
-        config: TrainingConfig,
-        parts: _Parts,
-        observers: Sequence[Observer],
-        checkpoint: Checkpoint | None,
-    ) -> tuple[HasRows, Model, int | None]:
-        train, valid = parts.train, parts.valid
-        if self.selection == "last":
-            valid = None
-        elif valid is None:
-            held = self.judged(_unjudged(train))
-            train, valid = held.train, held.valid
-        refit = parts.valid is None if self.refit is None else self.refit
-        with deterministic(config.deterministic):
-            fitted = fit_system(
-                lambda graph: build_system(entry, (graph,), params),
-                train,
-                valid,
-                config,
-                every=self.every,
-                patience=self.patience,
-                refit=refit,
-                seed=self.seed,
-                observers=observers,
-                checkpoint=checkpoint,
-                title=f"{entry.name}, seed {self.seed}" if self.progress else None,
-            )
-            model = fitted.system.scorer()
-        self.history_, self.seconds_, self.best_value_ = fitted.history, fitted.seconds, fitted.best_value
-        self.system_ = fitted.system
-        return fitted.system.graph, model, fitted.best_epoch
-
     def _take(self, trained: TrainedRecommender) -> None:
         self.trained_ = trained
         self.n_users_, self.n_items_ = len(trained.users), len(trained.items)
@@ -375,26 +355,3 @@ class Recommender(BaseEstimator):  # type: ignore[misc]
         import pandas as pd
 
         return pd.DataFrame(frame.to_dict(as_series=False))
-
-
-@dataclass(frozen=True)
-class _Parts:
-    train: Interactions
-    valid: Interactions | None
-
-
-def _parts(data: Any, user: str | None, item: str | None) -> _Parts:
-    """What may be learned from; of a split everything but the test part."""
-    if isinstance(getattr(data, "train", None), Interactions):
-        return _Parts(data.train, data.valid)
-    if isinstance(data, Interactions):
-        return _Parts(data, None)
-    if isinstance(data, Events):
-        return _Parts(data.interactions(), None)
-    return _Parts(read_interactions(data, user=user, item=item), None)
-
-
-def _unjudged(train: Interactions) -> Split:
-    """Training rows as a split with nothing to judge."""
-    nothing = train.select(np.zeros(train.num_interactions, dtype=np.bool_))
-    return Split(train, None, nothing, "lit-ratio", Provenance("interactions", "own", "given", "not stated", ""), "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,13 +13,15 @@ import torch
 from torch import Tensor
 
 from graphcl.errors import InputError, unknown_name
-from graphcl.recsys.anchors import Popularity
-from graphcl.recsys.data import read_events
+from graphcl.recsys.anchors import Markov, Popularity
+from graphcl.recsys.data import Events, read_events
 from graphcl.recsys.data.id_map import IdMap, Ids, as_ids
 from graphcl.recsys.fitting import fold_in
 from graphcl.recsys.ranking import Embeddings, HasRows, Rows, top_k
 from graphcl.recsys.ranking.rows import Flags, Ints, degrees, pairs
 from graphcl.recsys.ranking.top_k import Scorer
+from graphcl.recsys.sequences import Sequences
+from graphcl.recsys.systems.sequential import SequenceSystem
 from graphcl.tasks.recommender_store import TrainedRecommender
 
 OnUnknown: TypeAlias = Literal["fallback", "skip", "raise"]
@@ -43,8 +46,8 @@ def recommend(
     codes = trained.users.find(ids)
     warm = (codes >= 0) & (trained.user_degree[np.maximum(codes, 0)] > 0)
     ids, warm, codes = _heed(ids, warm, codes, on_unknown, "users without a training row")
-    seen = trained.rows if filter_seen else None
-    return _listed(trained, ids, codes, warm, trained.model, seen, k, _allowed(trained, candidates, exclude, on_unknown), MODEL)
+    seen, allowed = trained.known if filter_seen else None, _allowed(trained, candidates, exclude, on_unknown)
+    return _listed(trained, ids, codes, warm, trained.ranker if warm.any() else None, seen, k, allowed, MODEL)
 
 
 def recommend_to_histories(
@@ -54,19 +57,25 @@ def recommend_to_histories(
     *,
     user: str | None,
     item: str | None,
+    time: str | None,
     filter_seen: bool,
     candidates: Ids | None,
     exclude: Ids | None,
     on_unknown: OnUnknown,
-) -> pl.DataFrame:
-    """The best items for users whom training did not see; see ``Recommender.fold_in``."""
+) -> tuple[pl.DataFrame, int]:
+    """The best items for users whom training did not see, and how many items of theirs were passed over as unknown.
+
+    See ``Recommender.fold_in``.
+    """
     _check(k, on_unknown)
-    ids, rows = _histories(trained, history, user, item, on_unknown)
+    given = _histories(trained, history, user, item, time, on_unknown)
+    ids, rows = given.ids, given.pairs
     codes = np.arange(len(ids))
     ids, warm, codes = _heed(ids, degrees(rows) > 0, codes, on_unknown, "histories without an item that training knows")
     source = APPROXIMATE if isinstance(trained.model, Embeddings) else MODEL
-    scorer, seen = _scorer_of(trained, rows), rows if filter_seen else None
-    return _listed(trained, ids, codes, warm, scorer, seen, k, _allowed(trained, candidates, exclude, on_unknown), source)
+    scorer, seen = _scorer_of(trained, given), rows if filter_seen else None
+    allowed = _allowed(trained, candidates, exclude, on_unknown)
+    return _listed(trained, ids, codes, warm, scorer, seen, k, allowed, source), given.unknown
 
 
 def similar_items(trained: TrainedRecommender, items: Ids, k: int) -> pl.DataFrame:
@@ -79,24 +88,60 @@ def similar_items(trained: TrainedRecommender, items: Ids, k: int) -> pl.DataFra
     cold = trained.item_degree[codes] == 0
     if cold.any():
         raise InputError(f"items without a training row are like no other: {_some(ids.filter(cold))}")
-    itself = Rows(np.arange(len(codes) + 1, dtype=np.int64), codes.astype(np.int32), len(codes), len(trained.items))
-    found = trained.embeddings
+    itself = _Given(ids, np.arange(len(codes)), codes, len(trained.items), 0)
+    found = trained.item_embeddings
     scorer: Scorer
     if found is None:
         scorer = _scorer_of(trained, itself)
     else:
-        unit = torch.nn.functional.normalize(found[1], dim=1)
+        unit = torch.nn.functional.normalize(found, dim=1)
         scorer = Embeddings(unit.index_select(0, torch.from_numpy(codes).to(unit.device)), unit)
-    lists = top_k(scorer, np.arange(len(codes)), k, seen=itself, candidates=np.flatnonzero(trained.item_degree))
+    lists = top_k(scorer, np.arange(len(codes)), k, seen=itself.pairs, candidates=np.flatnonzero(trained.item_degree))
     frame = _frame(ids, lists.items.numpy(), lists.scores.numpy(), np.full(len(ids), MODEL), trained.items)
     return frame.select(pl.col("user").alias("item"), pl.col("item").alias("similar"), "score", "rank")
 
 
-def _scorer_of(trained: TrainedRecommender, rows: HasRows) -> Scorer:
-    """Scores by histories: users are the rows of ``rows``."""
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Events of somebody, over items that training knows: whose they are, and for each event the row and the item.
+
+    Events of a row are in order. ``unknown`` says how many were passed over.
+    """
+
+    ids: pl.Series
+    row: npt.NDArray[np.int64]
+    item: Ints
+    num_items: int
+    unknown: int
+
+    @property
+    def pairs(self) -> Rows:
+        """Each item of a row once."""
+        keys = np.unique(self.row * np.int64(self.num_items) + self.item)
+        return Rows(
+            _starts(keys // self.num_items, len(self.ids)), (keys % self.num_items).astype(np.int32), len(self.ids),
+            self.num_items,
+        )  # fmt: skip
+
+    def sequences(self, items: IdMap) -> Sequences:
+        """The rows in order."""
+        order = np.argsort(self.row, kind="stable")
+        values = self.item[order].astype(np.int32)
+        return Sequences(IdMap.count(len(self.ids), "user"), items, values, _starts(self.row[order], len(self.ids)))
+
+
+def _starts(row: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))]).astype(np.int64)
+
+
+def _scorer_of(trained: TrainedRecommender, given: _Given) -> Scorer:
+    """Scores by histories: users are the rows of what is given."""
     model = trained.model
     if isinstance(model, Popularity):
         return model
+    if isinstance(model, Markov | SequenceSystem):
+        return model.scorer(given.sequences(trained.items))
+    rows = given.pairs
     if isinstance(model, Embeddings):
         users = fold_in(model.items, trained.item_degree, rows).to(model.items)
         return Embeddings(users, model.items, model.bias)
@@ -112,7 +157,7 @@ def _listed(
     ids: pl.Series,
     codes: Ints,
     warm: Flags,
-    scorer: Scorer,
+    scorer: Scorer | None,
     seen: HasRows | None,
     k: int,
     allowed: Ints,
@@ -121,7 +166,7 @@ def _listed(
     """Lists of the model for who is warm, the most popular items for the others, in the order of ``ids``."""
     items = np.full((len(ids), k), -1, dtype=np.int32)
     scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
-    if warm.any():
+    if scorer is not None and warm.any():
         lists = top_k(scorer, codes[warm], k, seen=seen, candidates=allowed)
         items[warm], scores[warm] = lists.items.numpy(), lists.scores.float().numpy()
     if not warm.all():
@@ -169,12 +214,15 @@ def _allowed(trained: TrainedRecommender, candidates: Ids | None, exclude: Ids |
 
 
 def _histories(
-    trained: TrainedRecommender, history: Any, user: str | None, item: str | None, on_unknown: OnUnknown
-) -> tuple[pl.Series, Rows]:
+    trained: TrainedRecommender, history: Any, user: str | None, item: str | None, time: str | None, on_unknown: OnUnknown
+) -> _Given:
     """Whose they are, and the items of each that training knows."""
     if isinstance(history, str | Path | pl.LazyFrame) or hasattr(history, "columns"):
-        events = read_events(history, user=user, item=item, items=trained.items)
-        ids, row, item_ids = events.users.ids, events.user.astype(np.int64), events.items.ids.gather(events.item)
+        history = read_events(history, user=user, item=item, time=time, items=trained.items)
+    if isinstance(history, Events):
+        order = history.by_time()
+        ids, row = history.users.ids, history.user[order].astype(np.int64)
+        item_ids = history.items.ids.gather(history.item[order])
     else:
         item_ids = _given(history, "item")
         ids, row = pl.Series("id", [SOMEBODY]), np.zeros(len(item_ids), dtype=np.int64)
@@ -183,11 +231,7 @@ def _histories(
     if on_unknown == "raise" and not known.all():
         raise InputError(f"unknown item ids in the history: {_some(item_ids.filter(~known))}")
     known[known] = trained.item_degree[column[known]] > 0
-    width = np.int64(len(trained.items))
-    keys = np.unique(row[known] * width + column[known])
-    counts = np.bincount(keys // width, minlength=len(ids))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return ids, Rows(indptr, (keys % width).astype(np.int32), len(ids), len(trained.items))
+    return _Given(ids, row[known], column[known], len(trained.items), int(np.count_nonzero(~known)))
 
 
 def _take(rows: HasRows, users: Ints) -> Rows:

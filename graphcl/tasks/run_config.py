@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import Parameter, signature
 from pathlib import Path
@@ -20,18 +20,18 @@ from graphcl.recsys.methods import ANCHORS
 from graphcl.recsys.ranking import ranking_protocol
 from graphcl.training import TrainingConfig
 
+DECIDED = ("seed", "mask_seen")  # arguments of a simple recommender that a run decides for it
 MOST_SEEDS = 1000  # whoever asks for more took the number of runs for the seed
+
+RANKED = ("recommendation", "sequential")  # tasks of recommenders
+_RANKED = {"protocol": "--protocol", "every": "--every", "patience": "--patience", "refit": "--refit/--no-refit"}
 
 # How a run is judged, task by task: keys of a configuration and of a recipe's protocol, and options of the command line.
 WISHES = {
     "clustering": {"n_clusters": "--k", "selection": "--selection"},
     "node": {"protocol": "--protocol", "splits": "--splits"},
-    "recommendation": {
-        "protocol": "--protocol",
-        "every": "--every",
-        "patience": "--patience",
-        "refit": "--refit/--no-refit",
-    },
+    "recommendation": _RANKED,
+    "sequential": _RANKED,
 }
 
 
@@ -47,11 +47,12 @@ class RunConfig:
         selection: Of a clustering system: which epoch speaks.
         protocol: Of a node system: ``"public"`` or ``"random"`` splits; when ``None``, public where the data has masks and
             random elsewhere. Of a recommendation system: the id under which the numbers stand, which may narrow the split's
-            own, as ``"lit-ratio-ngcf"`` does; the split's own when ``None``.
+            own, as ``"lit-ratio-ngcf"`` does; the split's own when ``None``. Of a sequential system: ``"lit-loo-s3"`` when
+            ``None``, ``"lit-loo-recbole"``, which lists seen items too, or ``"strict"``, which splits events by time.
         splits: Of a node system: how many random splits; all 20 of the protocol when ``None``.
-        every: Of a recommendation system: epochs between two looks at the validation part.
-        patience: Of a recommendation system: looks without a gain after which training stops.
-        refit: Of a recommendation system: whether the chosen number of epochs is trained again on training and validation
+        every: Of a recommender: epochs between two looks at the validation part.
+        patience: Of a recommender: looks without a gain after which training stops.
+        refit: Of a recommender: whether the chosen number of epochs is trained again on training and validation
             part together; when ``None``, where the validation part was taken out of the training part.
         baselines: Whether what needs no training is scored beside it; ``"full"`` for all there is of it, not only what is
             cheap.
@@ -77,7 +78,7 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
-        if self.protocol is not None and find_entry(self.system).task == "recommendation":
+        if self.protocol is not None and find_entry(self.system).task in RANKED:
             ranking_protocol(self.protocol)
         elif self.protocol not in (None, *PROTOCOLS):
             raise unknown_name("protocol", str(self.protocol), PROTOCOLS)
@@ -155,7 +156,7 @@ def resolve(
         section, key, value = _parse(setting, keys)
         sections[section][key] = value
     loop |= {key: value for key, value in (training or {}).items() if value is not None}
-    if entry.task == "recommendation" and loop.get("batch_nodes") is not None:
+    if entry.task in RANKED and loop.get("batch_nodes") is not None:
         raise InputError(f"batch_nodes is for clustering and node systems, and {system} draws batches of its own: leave it out")
     count = judged.pop("seeds", 1 if system in ANCHORS else 3) if seeds is None else seeds
     judged.pop("seeds", None)
@@ -207,10 +208,9 @@ def check_wishes(entry: SystemEntry, wishes: Mapping[str, Any]) -> None:
     for name, value in wishes.items():
         if value is not None and name not in own:
             tasks = [task for task, options in WISHES.items() if name in options]
-            *first, last = own.values()
             raise InputError(
-                f"{WISHES[tasks[0]][name]} is for {' and '.join(tasks)} systems, and {entry.name} is a {entry.task} system: "
-                f"leave it out ({entry.task} systems take {', '.join(first)} and {last})"
+                f"{WISHES[tasks[0]][name]} is for {_and(tasks)} systems, and {entry.name} is a {entry.task} system: "
+                f"leave it out ({entry.task} systems take {_and(list(own.values()))})"
             )
 
 
@@ -253,6 +253,11 @@ def read_config(path: Path) -> RunConfig:
     return config
 
 
+def _and(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _keys(entry: SystemEntry) -> dict[str, list[str]]:
     """What ``--set`` may name, by section."""
     return {"model": list(_model_schema(entry).model_fields), "training": [f.name for f in fields(TrainingConfig)]}
@@ -266,22 +271,25 @@ def _parse(setting: str, keys: Mapping[str, list[str]]) -> tuple[str, str, str]:
     section, dot, key = name.partition(".")
     if dot and key in keys.get(section, ()):
         return section, key, value.strip()
-    holders = [section for section, known in keys.items() if name in known]
-    if len(holders) == 1:
-        return holders[0], name, value.strip()
-    full = [f"{section}.{key}" for section, known in keys.items() for key in known]
+    key = key if dot else name
+    holders = [section for section, known in keys.items() if key in known]
+    if len(holders) == 1 and not dot:
+        return holders[0], key, value.strip()
+    if holders:  # in another section, or in several
+        raise InputError(f"unknown key '{name}'; did you mean {' or '.join(f'{holder}.{key}' for holder in holders)}?")
+    full = [f"{section}.{known}" for section, names in keys.items() for known in names]
     raise unknown_name("key", name, full if dot else [*full, *(key for known in keys.values() for key in known)])
 
 
 def _model_schema(entry: SystemEntry) -> type[BaseModel]:
     """A schema of a system's hyper-parameters: the constructor stays the one place where they are written.
 
-    These are its keyword-only arguments, and all but the seed of a simple recommender.
+    These are its keyword-only arguments, and of a simple recommender all but the seed and what the protocol decides.
     """
     model = entry.load()
     anchor = entry.name in ANCHORS
     kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD) if anchor else (Parameter.KEYWORD_ONLY,)
-    keywords = [p for p in signature(model).parameters.values() if p.kind in kinds and not (anchor and p.name == "seed")]
+    keywords = [p for p in signature(model).parameters.values() if p.kind in kinds and not (anchor and p.name in DECIDED)]
     hints = get_type_hints(model.__init__) if keywords else {}
     definitions: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in keywords}
     schema: type[BaseModel] = create_model(entry.cls, __config__=ConfigDict(extra="forbid"), **definitions)

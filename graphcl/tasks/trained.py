@@ -147,7 +147,7 @@ class Trained:
         if not (path / ABOUT).exists():
             raise InputError(f"{path} holds no trained system, for want of {ABOUT}: name the folder of a finished run")
         about = _read(path / ABOUT)
-        if about.get("task") == "recommendation":
+        if about.get("task") in ("recommendation", "sequential"):
             raise InputError(f"{path} holds a recommender, which embeds no graphs: use Recommender.load")
         try:
             entry = find_system(about["system"])

@@ -19,6 +19,7 @@ from graphcl.tasks.graph_clusterer import GraphClusterer
 from graphcl.tasks.node_embedder import NodeEmbedder, usual_protocol
 from graphcl.tasks.recommender import Recommender
 from graphcl.tasks.run_config import RunConfig, find_entry
+from graphcl.tasks.sequential_objective import NextItemObjective
 
 
 class Objective(Protocol):
@@ -146,6 +147,7 @@ OBJECTIVES: Mapping[str, Callable[[RunConfig, Any], Objective]] = {
     "clustering": Modularity,
     "node": ValidationAccuracy,
     "recommendation": ValidationRanking,
+    "sequential": NextItemObjective,
 }
 
 

@@ -19,9 +19,8 @@ class GBT(nn.Module):
     network. Time ``O((nnz(x) + E) D + N D^2)`` a step, memory ``O(N D + D^2)``.
 
     Bielak, Kajdanowicz and Chawla, 2021, https://arxiv.org/abs/2106.02466. Differs from the official code: no epsilon in the
-    deviation, a constant column counts as zeros; the optimiser is the trainer's, and recipes ask it for their AdamW, warm-up and
-    cosine. As there, the running statistics of the batch normalisation take 1 %
-    of every view.
+    deviation, a constant column counts as zeros; the optimiser is the trainer's, and recipes ask it for their AdamW, warm-up
+    and cosine. As there, the running statistics of the batch normalisation take 1 % of every view.
 
     Args:
         in_features: Width ``F`` of the features.

@@ -20,7 +20,7 @@ class Recipe:
         model: Keyword hyper-parameters of the system; its own defaults where silent.
         training: Settings of the loop; its own defaults where silent.
         protocol: ``seeds`` (a number) and ``baselines`` (yes or no); ``n_clusters`` and ``selection`` of a clustering system;
-            ``protocol`` (``public`` or ``random``) and ``splits`` (a number) of a node system; of a recommendation system
+            ``protocol`` (``public`` or ``random``) and ``splits`` (a number) of a node system; of a recommender
             ``protocol`` (an id that narrows the split's own, ``lit-ratio-ngcf``), ``every`` and ``patience`` (epochs between
             two looks at validation, and looks without a gain before the end) and ``refit`` (yes or no: on validation too).
         published: Figures of the literature: metric values, as a number or as mean and std under the names of ``metrics.json``

@@ -1,43 +1,20 @@
-"""Trains a system on training rows, chooses the epoch on validation, and trains again on both where that is asked for."""
+"""Trains a system of pairs on training rows, chooses the epoch on validation, and trains again on both where asked to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 
 import torch
 
+from graphcl.recsys.fitting.rounds import MOST_USERS, Fitted, Rounds, fit_rounds
 from graphcl.recsys.fitting.validation import Validation
 from graphcl.recsys.graph import Bipartite
 from graphcl.recsys.ranking.rows import HasRows, union
 from graphcl.recsys.sampling import TripleSource
 from graphcl.recsys.systems.system import RecommendationSystem
-from graphcl.training import Checkpoint, EpochProgress, Observer, Trainer, TrainingConfig, TrainState, seed_everything
+from graphcl.training import Checkpoint, Observer, TrainingConfig
 
-MOST_USERS = 10_000  # who choose an epoch: the mean of so many is sharper than the gain of an epoch
 Build = Callable[[Bipartite], RecommendationSystem]
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained system and how it came about.
-
-    Args:
-        system: With the weights that were chosen, in evaluation mode; ``system.graph`` has the rows it learned from.
-        history: The terms of every epoch, before any refit.
-        seconds: Of training, the refit among it.
-        best_epoch: Counted from 0; ``None`` without a validation part.
-        best_value: Its nDCG@20.
-        refit: Whether it was trained again with the validation part.
-    """
-
-    system: RecommendationSystem
-    history: Sequence[Mapping[str, float]]
-    seconds: float
-    best_epoch: int | None
-    best_value: float | None
-    refit: bool
 
 
 def fit_system(
@@ -54,7 +31,7 @@ def fit_system(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint | None = None,
     title: str | None = None,
-) -> Fitted:
+) -> Fitted[RecommendationSystem]:
     """Trains a fresh system; there is no test part to look at.
 
     With a validation part the weights are those of its best epoch. A refit starts from the same seed on training and
@@ -78,51 +55,30 @@ def fit_system(
         InputError: Rows or settings that cannot be used.
         NonFiniteLossError: Training diverged.
     """
-    seed_everything(seed)
-    system = build(Bipartite(train)).to(config.torch_device())
-    watch = None
-    if valid is not None:
+
+    def source(system: RecommendationSystem) -> TripleSource:
+        return TripleSource(
+            system.graph,
+            batch_size=system.batch_size,
+            sampler=system.sampler,
+            negatives=system.negatives_per_positive,
+            batches=system.batches_per_epoch,
+            device=config.torch_device(),
+        )
+
+    def watch(system: RecommendationSystem) -> Validation:
         drawn = torch.Generator().manual_seed(seed)
-        watch = Validation(
-            system, valid, epochs=config.epochs, every=every, patience=patience, users=users, generator=drawn
+        return Validation(
+            system, both[1], epochs=config.epochs, every=every, patience=patience, users=users, generator=drawn
         )  # fmt: skip
-    state = _train(system, config, [*([watch] if watch else []), *observers], checkpoint, title)
-    if valid is None or watch is None:
-        return Fitted(system, state.history, state.seconds, None, None, False)
-    watch.put_back()
-    if not refit or watch.best_epoch is None:
-        return Fitted(system, state.history, state.seconds, watch.best_epoch, watch.best_value, False)
-    again = None
-    if checkpoint is not None:
-        again = Checkpoint(
-            checkpoint.folder, f"{checkpoint.name}-refit", seconds=checkpoint.seconds, identity=checkpoint.identity,
-            say=checkpoint.say,
-        )  # fmt: skip
-    seed_everything(seed)
-    system = build(Bipartite(union(train, valid))).to(config.torch_device())
-    second = _train(
-        system, replace(config, epochs=watch.best_epoch + 1), [], again, None if title is None else f"{title}, refit"
-    )
-    if checkpoint is not None and again is not None:
-        checkpoint.began_at += again.began_at
-    return Fitted(system, state.history, state.seconds + second.seconds, watch.best_epoch, watch.best_value, True)
 
-
-def _train(
-    system: RecommendationSystem,
-    config: TrainingConfig,
-    observers: Sequence[Observer],
-    checkpoint: Checkpoint | None,
-    title: str | None,
-) -> TrainState:
-    source = TripleSource(
-        system.graph,
-        batch_size=system.batch_size,
-        sampler=system.sampler,
-        negatives=system.negatives_per_positive,
-        batches=system.batches_per_epoch,
-        device=config.torch_device(),
+    both = (train, train if valid is None else valid)
+    rounds = Rounds(
+        first=lambda: build(Bipartite(train)),
+        again=lambda: build(Bipartite(union(*both))),
+        source=source,
+        watch=None if valid is None else watch,
     )
-    bar = None if title is None else EpochProgress(config.epochs, title)
-    with bar or nullcontext():
-        return Trainer(config, [*observers, *([bar] if bar else [])], checkpoint).fit(system, source)
+    return fit_rounds(
+        rounds, config, refit=refit, seed=seed, observers=observers, checkpoint=checkpoint, title=title
+    )  # fmt: skip

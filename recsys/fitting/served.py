@@ -13,12 +13,13 @@ from graphcl.recsys.ranking.top_k import Scorer, scores_of
 class Served:
     """Scores of a model, with a fallback.
 
-    A user without a training row gets the number of training users of each item. An item without one gets ``-inf``, which is
-    never listed: whatever an id-based model says about it was not learned. What is judged is so what is recommended.
+    A user without a history gets the number of training users of each item. An item without a training row gets ``-inf``, which
+    is never listed: whatever an id-based model says about it was not learned. What is judged is so what is recommended.
 
     Args:
         scorer: The model, or a function of users to scores.
         train: The rows it has learned from.
+        histories: What the scorer goes by for each of its users; ``train`` when ``None``.
 
     Attributes:
         trained_on: Fingerprint of these rows.
@@ -27,12 +28,12 @@ class Served:
         score: ``(B,)`` to ``(B, I)``.
     """
 
-    def __init__(self, scorer: Scorer, train: HasRows) -> None:
+    def __init__(self, scorer: Scorer, train: HasRows, histories: HasRows | None = None) -> None:
         counts = popularity(train)
         self.trained_on = fingerprint(train)
         self._call = scores_of(scorer)
         self._counts = torch.from_numpy(counts)
-        self._without_history = torch.from_numpy(degrees(train) == 0)
+        self._without_history = torch.from_numpy(degrees(train if histories is None else histories) == 0)
         self._nobody_has = torch.from_numpy(np.flatnonzero(counts == 0))
 
     def score(self, users: Tensor) -> Tensor:

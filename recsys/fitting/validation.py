@@ -1,51 +1,43 @@
-"""Which epoch was the best, by the lists it gives on validation; its weights are kept, and nothing else is looked at."""
+"""What an epoch of a system of pairs is worth: nDCG@20 of the lists it gives on validation."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from copy import deepcopy
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from graphcl.errors import InputError
+from graphcl.recsys.fitting.best_epoch import BestEpoch, draw_users
 from graphcl.recsys.ranking import hits_of, score_lists, top_k
 from graphcl.recsys.ranking.rows import HasRows, Ints, check_rows, degrees, popularity
 from graphcl.recsys.ranking.top_k import Scorer
 from graphcl.recsys.systems.system import RecommendationSystem
-from graphcl.training import NonFiniteLossError
-from graphcl.training.trainer import REMEDY
 
 NAME, LENGTH = "ndcg", 20
 METRIC = f"{NAME}@{LENGTH}"
 
 
-class Validation:
-    """An observer that scores validation, remembers the best weights and says when to stop.
+class Validation(BestEpoch):
+    """Scores validation of a system of pairs; see `BestEpoch`.
 
     One metric of one length, declared beforehand: nDCG@20 over users with a history, items of the history left out, items
     that training knows as candidates. Users without a history get the same list in every epoch, so they cannot choose one. A
-    validation takes time ``O(U I D)`` and memory of one chunk of scores; the best weights are one more copy of the system.
+    validation takes time ``O(U I D)`` and memory of one chunk of scores.
 
     Args:
         system: What is trained.
         valid: The validation part.
-        epochs: Of the whole training; the last one is always scored.
-        every: Epochs between two validations, ``>= 1``.
-        patience: Validations without a gain after which training stops, ``>= 1``.
+        epochs: See `BestEpoch`.
+        every: See `BestEpoch`.
+        patience: See `BestEpoch`.
         users: At most so many users are scored, the same in every epoch; all when ``None``.
         generator: Draws them; torch's own when ``None``.
-
-    Attributes:
-        best_epoch: Counted from 0; ``None`` before the first validation.
-        best_value: Its score.
 
     Raises:
         InputError: A number below 1, other users or items than those of training, or nobody to score.
     """
+
+    metric = METRIC
 
     def __init__(
         self,
@@ -58,66 +50,44 @@ class Validation:
         users: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        for name, value in (("every", every), ("patience", patience), ("users", users)):
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be 1 or more; got {value}")
-        self.system, self.train, self.valid = system, system.graph, valid
-        self.epochs, self.every, self.patience = epochs, every, patience
-        self.users = _judged(self.train, valid)
-        if users is not None and users < len(self.users):
-            drawn = torch.randperm(len(self.users), generator=generator)[:users].numpy()
-            self.users = self.users[np.sort(drawn)]
-        self.best_epoch: int | None = None
-        self.best_value = -1.0
-        self._waited = 0
-        self._best: dict[str, Any] = {}
+        super().__init__(system, epochs=epochs, every=every, patience=patience)
+        self.train, self.valid = system.graph, valid
+        self.users = draw_users(judged_users(self.train, valid), users, generator)
 
-    def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> bool:
-        """Scores the epoch if it is its turn; ``True`` once nothing has got better for too long."""
-        if (epoch + 1) % self.every and epoch + 1 != self.epochs:
-            return False
-        try:
-            scorer = self.system.scorer()
-        except InputError as error:  # what was built from accepted settings has diverged
-            raise NonFiniteLossError(f"epoch {epoch}: {error}; {REMEDY}") from error
-        value = float(list_scores(scorer, self.train, self.valid, self.users).mean())
-        terms[f"valid {METRIC}"] = value
-        if value > self.best_value:
-            self.best_epoch, self.best_value, self._waited = epoch, value, 0
-            self._best = {name: _copy(part) for name, part in self.system.state_dict().items()}
-        else:
-            self._waited += 1
-        return self._waited >= self.patience
-
-    def put_back(self) -> None:
-        """Gives the system the best weights."""
-        if self._best:
-            self.system.load_state_dict(self._best)
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """What it remembers, the best weights among it."""
-        return {"epoch": self.best_epoch, "value": self.best_value, "waited": self._waited, "weights": self._best}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
-        self.best_epoch, self.best_value = state_dict["epoch"], state_dict["value"]
-        self._waited, self._best = state_dict["waited"], dict(state_dict["weights"])
+    def value(self) -> float:
+        """Mean nDCG@20."""
+        return float(list_scores(self.system.scorer(), self.train, self.valid, self.users).mean())
 
 
-def list_scores(scorer: Scorer, train: HasRows, target: HasRows, users: Ints) -> npt.NDArray[np.float64]:
-    """nDCG@20 of each user: items of the training row left out, items that training knows as candidates.
+def list_scores(
+    scorer: Scorer, train: HasRows, target: HasRows, users: Ints, *, length: int = LENGTH, mask_seen: bool = True
+) -> npt.NDArray[np.float64]:
+    """nDCG of each user's list, of twenty items where nothing else is said; items that training knows as candidates.
+
+    Args:
+        scorer: What ranks.
+        train: Training rows.
+        target: What is to be found.
+        users: Whom to score.
+        length: Of the lists.
+        mask_seen: Whether items of the training row are left out.
 
     Shapes:
         users: ``(B,)``, each with a target; returns: ``(B,)``.
     """
     known = np.flatnonzero(popularity(train))
-    lists = top_k(scorer, users, LENGTH, seen=train, candidates=None if len(known) == train.num_items else known)
+    candidates = None if len(known) == train.num_items else known
+    lists = top_k(scorer, users, length, seen=train if mask_seen else None, candidates=candidates)
     hits = hits_of(lists.items.numpy(), users, target)
-    return score_lists(hits, degrees(target)[users], [LENGTH], [NAME])[METRIC]
+    return score_lists(hits, degrees(target)[users], [length], [NAME])[f"{NAME}@{length}"]
 
 
-def _judged(train: HasRows, valid: HasRows) -> Ints:
-    """Users with a history and something to find."""
+def judged_users(train: HasRows, valid: HasRows) -> Ints:
+    """Users with a history and something to find.
+
+    Raises:
+        InputError: Other users or items than those of training, or nobody.
+    """
     check_rows(valid, "valid")
     if (valid.num_users, valid.num_items) != (train.num_users, train.num_items):
         raise InputError(
@@ -128,7 +98,3 @@ def _judged(train: HasRows, valid: HasRows) -> Ints:
     if users.size == 0:
         raise InputError("no user has both training and validation rows, so no epoch can be chosen: use selection='last'")
     return users
-
-
-def _copy(part: Any) -> Any:
-    return part.detach().clone() if isinstance(part, Tensor) else deepcopy(part)

@@ -23,7 +23,7 @@ from graphcl.recsys.systems.sequential.objectives import ObjectiveName
 from graphcl.recsys.systems.sequential.system import EncoderName, SequenceSystem
 from graphcl.recsys.systems.sequential.views import HistoryViews, last_states, row_targets, states_beside
 
-Schedule = Literal["joint", "paper2", "code3"]
+Update = Literal["joint", "paper2", "code3"]
 Phase = Literal["both", "encoder", "augmenters"]
 PHASES: dict[str, tuple[Phase, ...]] = {
     "joint": ("both",),
@@ -97,7 +97,7 @@ class MCLRec(SequenceSystem):
     1. ``L_cl1 = C(h_1, h_2)``, ``L_cl2 = C(z_1, z_2) + C(h_1, z_2) + C(h_2, z_1)`` with ``C`` NT-Xent, and ``R`` the
     `margin_penalty`, of these three pairs for ``margin_form="rows"`` and of ``(z_1, z_2)`` for ``"sets"``. The encoder is moved
     on ``L_0 = L_rec + contrast L_cl1 + augmented (L_cl2 + margin R)``, the augmenters on ``L_1 = L_cl2 + margin R``, for
-    ``"sets"`` with ``augmented margin R`` in it. ``schedule`` says when:
+    ``"sets"`` with ``augmented margin R`` in it. ``update`` says when:
 
     - ``"code3"``: for each batch the encoder, then the augmenters with the moved encoder and other dropout, then the encoder
       again; the views stay. Two steps of the encoder a batch: compare with baselines that had as many.
@@ -130,7 +130,7 @@ class MCLRec(SequenceSystem):
         num_negatives: Draws of ``"sampled"`` and ``"gbce"``.
         style: Training rows, ``"shifted"`` (users) or ``"prefix"``.
         batch_size: Rows a step.
-        schedule: ``"joint"``, ``"paper2"`` or ``"code3"``.
+        update: ``"joint"``, ``"paper2"`` or ``"code3"``.
         contrast: Weight of ``L_cl1``.
         augmented: Weight of ``L_cl2``.
         margin: Weight of ``R`` beside ``L_cl2``.
@@ -163,7 +163,7 @@ class MCLRec(SequenceSystem):
         num_negatives: int = 256,
         style: Style = "prefix",
         batch_size: int = 256,
-        schedule: Schedule = "code3",
+        update: Update = "code3",
         contrast: float = 0.04,
         augmented: float = 0.1,
         margin: float = 0.1,
@@ -191,12 +191,12 @@ class MCLRec(SequenceSystem):
             style=style,
             batch_size=batch_size,
         )
-        if schedule not in PHASES:
-            raise unknown_name("schedule", schedule, PHASES)
+        if update not in PHASES:
+            raise unknown_name("order of updates", update, PHASES)
         if margin_form not in get_args(MarginForm):
             raise unknown_name("form of the margin penalty", margin_form, get_args(MarginForm))
         self.weight, self.augmented = check_weight("contrast", contrast), check_weight("augmented", augmented)
-        self.margin, self.margin_form, self.schedule = check_weight("margin", margin), margin_form, schedule
+        self.margin, self.margin_form, self.update = check_weight("margin", margin), margin_form, update
         self.views = HistoryViews(crop, mask, reorder, self.encoder.pad_id)
         self.augmenters = nn.ModuleList(Augmenter(dim) for _ in range(1 if shared_augmenters else 2))
         self.contrast = SequenceContrast(temperature, loss=loss, negatives=negatives, candidates=candidates)
@@ -206,7 +206,7 @@ class MCLRec(SequenceSystem):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The steps of a batch."""
-        phases = PHASES[self.schedule]
+        phases = PHASES[self.update]
         return phases if self.augmented > 0 else tuple(phase for phase in phases if phase != "augmenters")
 
     def source(self) -> PhasedBatches:  # type: ignore[override]

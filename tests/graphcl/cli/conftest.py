@@ -113,3 +113,26 @@ def tables(communities, tmp_path) -> Callable[..., tuple[Path, Path]]:
         return edges, nodes
 
     return write
+
+
+@pytest.fixture(scope="session")
+def walks() -> list[list[int]]:
+    """Histories of sixty users who mostly go on from an item to the next of twenty; items from 1, all equally popular."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(60):
+        row = [int(rng.integers(20))]
+        for _ in range(int(rng.integers(5, 10))):
+            row.append((row[-1] + 1) % 20 if rng.random() < 0.9 else int(rng.integers(20)))
+        rows.append([item + 1 for item in row])
+    return rows
+
+
+@pytest.fixture
+def sequence_root(walks, tmp_path) -> Path:
+    """A data root with these histories as the set ``walks``."""
+    folder = tmp_path / "data" / "recsys" / "walks" / "raw"
+    folder.mkdir(parents=True)
+    lines = [" ".join(map(str, [user, *row])) for user, row in enumerate(walks, 1)]
+    (folder / "walks.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "data"

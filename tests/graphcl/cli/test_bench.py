@@ -102,3 +102,25 @@ def test_a_folder_of_other_runs_is_refused(cli):
     assert "b/davis/ease holds a run with other seeds" in cli(*words, "--seeds", 2).complaint
     (answer,) = [cli(*words[:-1], "b/bench.md")]
     assert answer.complaint == "--out b/bench.md is a file; name a folder"
+
+
+def test_sequential_systems_beside_published_figures_and_with_tests_over_users(cli, sequence_root, tmp_path):
+    settings = [
+        word for setting in ("dim=8", "layers=1", "lr=0.02", "batch_size=64", "intents=8") for word in ("--set", setting)
+    ]
+    words = (
+        "bench", "sequential", "--datasets", "walks", "--systems", "markov,sasrec,icsrec", "--data", sequence_root,
+        "--seeds", 1, "--epochs", 6, *settings, "--device", "cpu", "--out", "b",
+    )  # fmt: skip
+    answer = cli(*words)
+    assert answer.code == 0, answer.err
+    assert "# Benchmark: sequential" in answer.out
+    assert "| method | hr@5 | hr@10 | hr@20 | ndcg@5 | ndcg@10 | ndcg@20 | gain in ndcg@10 |" in answer.out
+    rows = pl.read_csv(tmp_path / "b/bench.csv")
+    assert rows.filter(pl.col("kind") == "system")["method"].sort().to_list() == ["icsrec", "markov", "sasrec"]
+    assert set(rows.filter(pl.col("kind") == "baseline")["method"]) >= {"popularity", "markov"}
+    assert rows.filter(pl.col("method") == "sasrec")["users_low"][0] is not None
+    again = cli(*words)
+    assert again.err.count("finished already") == 3
+    assert again.out == answer.out
+    assert "unknown sequential system 'lightgcn'" in cli("bench", "sequential", "--systems", "lightgcn").complaint

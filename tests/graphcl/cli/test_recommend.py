@@ -104,3 +104,45 @@ def test_bad_wishes_are_told_before_a_bad_file(cli, log):
     assert "unknown recommendation method" in cli("recommend", "--interactions", path, "--method", "eas").complaint
     assert "expected a file of interactions" in cli("recommend", "--interactions", "nowhere.csv").complaint
     assert "Missing option '--interactions'" in cli("recommend").complaint
+
+
+@pytest.fixture
+def walked(walks, tmp_path) -> Path:
+    """The histories as a log with times, rows out of order."""
+    rows = [
+        (f"c{user:02d}", f"p{item:02d}", 1000 * place + user)
+        for user, row in enumerate(walks)
+        for place, item in enumerate(row)
+    ]
+    order = np.random.default_rng(1).permutation(len(rows))
+    lines = ["u,i,t", *(",".join(map(str, rows[number])) for number in order)]
+    (tmp_path / "walked.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "walked.csv"
+
+
+@pytest.mark.parametrize("method", ["markov", "sasrec"])
+def test_what_comes_next_from_a_log_with_times(cli, walked, walks, tmp_path, method):
+    answer = cli(
+        "recommend", "--interactions", walked, "--user", "u", "--item", "i", "--time", "t", "--method", method, "--k", 3,
+        "--epochs", 25, "--device", "cpu", "--out", "run",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "chosen" not in answer.out
+    lists = pl.read_csv(tmp_path / "run/recommendations.csv")
+    first = dict(lists.filter(pl.col("rank") == 1).select("user", "item").iter_rows())
+    own = {f"c{user:02d}": {f"p{item:02d}" for item in row} for user, row in enumerate(walks)}
+    wanted = {f"c{user:02d}": f"p{row[-1] % 20 + 1:02d}" for user, row in enumerate(walks)}
+    fair = [user for user in wanted if wanted[user] not in own[user]]
+    assert np.mean([first[user] == wanted[user] for user in fair]) > 0.6
+    assert all(row["item"] not in own[row["user"]] for row in lists.iter_rows(named=True))
+    loaded = Recommender.load(tmp_path / "run", device="cpu")
+    assert loaded.recommend(["c07"], k=3)["item"].to_list() == lists.filter(pl.col("user") == "c07")["item"].to_list()
+    assert loaded.fold_in(["p04", "p05"], k=1)["item"].to_list() == ["p06"]
+    told = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert told["data"]["interactions"] == sum(map(len, walks))
+
+
+def test_a_sequential_method_needs_times(cli, log):
+    answer = cli("recommend", "--interactions", log(time=False), *COLUMNS, "--method", "sasrec")
+    assert "sasrec goes by the order of events, and these have no times: name their column with --time" in answer.complaint
+    assert answer.paths == ["shop.csv"]

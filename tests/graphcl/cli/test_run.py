@@ -96,7 +96,7 @@ def test_print_config_prints_yaml_and_trains_nothing(cli):
         (["grace", "karate", "--selection", "last"], ["--selection is for clustering systems", "take --protocol and --splits"]),
         (
             ["pamc", "karate", "--protocol", "random"],
-            ["--protocol is for node and recommendation systems, and pamc is a clustering system"],
+            ["--protocol is for node, recommendation and sequential systems, and pamc is a clustering system"],
         ),
         (["grace", "karate", "--protocol", "publik"], ["unknown protocol 'publik'; did you mean public"]),
         (["grace", "karate", "--protocol", "public"], ["the data has no public split"]),
@@ -104,9 +104,9 @@ def test_print_config_prints_yaml_and_trains_nothing(cli):
         (["grace", "karate", "--splits", "0"], ["splits must be >= 1"]),
         (
             ["grace", "karate", "--every", "3"],
-            ["--every is for recommendation systems, and grace is a node system: leave it out"],
+            ["--every is for recommendation and sequential systems, and grace is a node system: leave it out"],
         ),
-        (["pamc", "karate", "--no-refit"], ["--refit/--no-refit is for recommendation systems"]),
+        (["pamc", "karate", "--no-refit"], ["--refit/--no-refit is for recommendation and sequential systems"]),
         (
             ["lightgcn", "davis", "--k", "3"],
             ["--k is for clustering systems", "take --protocol, --every, --patience and --refit"],
@@ -396,3 +396,81 @@ def test_batches_of_nodes_are_for_graphs(cli):
     assert cli("run", "lightgcn", "davis", "--batch-nodes", "12").complaint == words
     few = cli("run", "grace", "karate", "--batch-nodes", "1").complaint
     assert few == "batch_nodes must be >= 2, the nodes of a step, or left out for the whole graph; got 1"
+
+
+SMALL_SEQUENTIAL = (
+    "--set", "dim=16", "--set", "layers=1", "--set", "dropout=0.1", "--set", "max_length=8", "--set", "batch_size=32",
+    "--set", "lr=0.01", "--device", "cpu",
+)  # fmt: skip
+
+
+def test_a_sequential_system_on_a_folder_of_sequences_beats_popularity(cli, sequence_root, tmp_path):
+    answer = cli(
+        "run", "sasrec", "walks", "--data", sequence_root, *SMALL_SEQUENTIAL, "--epochs", 20, "--seeds", 2, "--out", "run"
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "sasrec on recsys/walks" in answer.out
+    assert "protocol lit-loo-s3" in " ".join(answer.out.split())
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    scores = {name: row["ndcg@10"]["mean"] for name, row in metrics["baselines"].items()}
+    assert metrics["metrics"]["ndcg@10"]["mean"] > scores["popularity"] + 0.2
+    assert scores["markov"] > scores["popularity"] + 0.2
+    assert len(metrics["metrics"]["hr@5"]["values"]) == 2
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"loss.png", "results.md", "per_user.parquet", "sequences.npz", "metrics.jsonl", "config.yaml"}
+    assert "hr@10" in metrics["metrics"]
+    assert "mrr@20" in metrics["metrics"]
+
+
+def test_markov_is_a_system_too_and_its_protocol_can_list_seen_items(cli, sequence_root, tmp_path):
+    answer = cli("run", "markov", "walks", "--data", sequence_root, "--protocol", "lit-loo-recbole", "--out", "run")
+    assert answer.code == 0, answer.err
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["protocol"]["id"] == "lit-loo-recbole"
+    assert list(metrics["baselines"]) == ["popularity"]
+    assert metrics["seeds"] == [0]
+
+
+def test_the_order_of_updates_of_a_sequential_system_is_set_by_name(cli, sequence_root):
+    answer = cli("run", "mclrec", "walks", "--data", sequence_root, "--set", "update=paper2", "--print-config")
+    config = yaml.safe_load(answer.out)
+    assert (config["model"]["update"], config["every"], config["dataset"]) == ("paper2", 5, "recsys/walks")
+    assert (
+        "mask_seen" not in yaml.safe_load(cli("run", "markov", "walks", "--data", sequence_root, "--print-config").out)["model"]
+    )
+    wrong = cli("run", "mclrec", "walks", "--data", sequence_root, "--set", "model.schedule=x").complaint
+    assert wrong == "unknown key 'model.schedule'; did you mean training.schedule?"
+
+
+def test_sequential_systems_say_what_they_need(cli, sequence_root):
+    assert "no such set comes along: graphcl run sasrec NAME --data ROOT" in cli("run", "sasrec").complaint
+    assert "expected events in order of time" in cli("run", "sasrec", "davis").complaint
+    wrong = cli("run", "sasrec", "walks", "--data", sequence_root, "--protocol", "strict", "--epochs", 1)
+    assert "to split by time, got none" in wrong.complaint
+    assert "--k is for clustering systems" in cli("run", "sasrec", "walks", "--data", sequence_root, "--k", 3).complaint
+
+
+def test_a_sequential_run_that_was_stopped_ends_with_the_same_bits(cli, sequence_root, tmp_path, monkeypatch):
+    from graphcl.training import Checkpoint
+
+    words = [
+        "run", "icsrec", "walks", "--data", sequence_root, *SMALL_SEQUENTIAL, "--set", "intents=5", "--seeds", 1, "--epochs", 3,
+        "--every", 1, "--refit", "--no-baselines", "--set", "checkpoint_seconds=0",
+    ]  # fmt: skip
+    assert cli(*words, "--out", "whole").code == 0
+    plain, places = Checkpoint.after_epoch, [("seed-0", 2), ("seed-0-refit", 1)]
+
+    def dies(self, system, state, observers):
+        plain(self, system, state, observers)
+        if places and (self.name, state.epoch) == places[0]:
+            places.pop(0)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    codes = [cli(*words, "--out", "r").code]
+    while codes[-1] == 130:
+        answer = cli("run", "--resume", "r", "--data", sequence_root)
+        codes.append(answer.code)
+    assert codes == [130, 130, 0], answer.err
+    for name in ("users.npy", "items.npy", "sequences.npz", "model.safetensors", "metrics.jsonl", "per_user.parquet"):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

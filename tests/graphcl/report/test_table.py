@@ -7,7 +7,7 @@ from rich.console import Console
 
 from graphcl.evaluation.selection import STAMP
 from graphcl.report import caption, result_markdown, result_rows, result_table
-from graphcl.report.table import rules
+from graphcl.report.table import rules, shown_metrics
 
 
 def shown(metrics, width=80):
@@ -126,6 +126,8 @@ def ranked(metrics):
 def test_a_ranking_shows_what_there_is_room_for_and_its_protocol(ranked):
     assert list(result_rows(ranked)[0][1]) == ["recall@10", "ndcg@10", "recall@20", "ndcg@20"]
     assert "…" not in shown(ranked)
+    followed = {f"{name}@{k}": {"mean": 0.1, "std": 0.0} for name in ("hr", "mrr", "ndcg") for k in (5, 10, 20)}
+    assert shown_metrics(followed) == ["hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20"]
     want = "all items ranked, protocol lit-files, selection=valid-from-train, refit on train and valid, checks passed: "
     assert f"{want}disjoint, graph, training" in caption(ranked)
     told = caption(ranked)

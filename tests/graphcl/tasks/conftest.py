@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from graphcl.recsys.data import Events, IdMap
 from graphcl.tasks import GraphClusterer, NodeEmbedder, RunConfig
 from graphcl.training import TrainingConfig
 
@@ -88,3 +89,19 @@ def node_config() -> Callable[..., RunConfig]:
         return RunConfig("grace", "planted", seeds=seeds, model=SMALL, training=training, **more)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def walks() -> Events:
+    """Sixty users who mostly go on from an item to the next of twenty, all equally popular; text ids, rows out of order."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(60):
+        item = int(rng.integers(20))
+        for place in range(int(rng.integers(6, 11))):
+            rows.append((user, item, 1000 * place + int(rng.integers(900))))
+            item = (item + 1) % 20 if rng.random() < 0.9 else int(rng.integers(20))
+    user, item, time = (np.array(column) for column in zip(*rng.permutation(rows).tolist(), strict=True))
+    users = IdMap.of([f"u{number:02d}" for number in range(60)], "user")
+    items = IdMap.of([f"i{number:02d}" for number in range(20)], "item")
+    return Events(users, items, user.astype(np.int32), item.astype(np.int32), None, time)

@@ -170,3 +170,20 @@ def test_nothing_is_written_for_a_bad_wish(log, tmp_path):
         with pytest.raises(InputError, match=match):
             quickstart(log, RunFolder(tmp_path / "run"), **wish)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sequential_method_learns_from_every_event_of_the_core(log, tmp_path):
+    core = Core(user=18, item=5)
+    done = quickstart(log, RunFolder(tmp_path / "r"), method="markov", core=core, k=3)
+    kept = core.of(log.interactions())
+    assert done.recommender.trained_.rows.num_interactions == kept.num_interactions
+    held = core.of_events(log)
+    assert len(held) > kept.num_interactions, "repeats count"
+    assert done.metrics["data"]["interactions"] == len(held) == done.recommender.trained_.order.histories.num_events
+    assert Core().of_events(log) is log
+
+
+def test_without_times_there_is_no_order_to_learn_from(log, tmp_path):
+    with pytest.raises(InputError, match="markov goes by the order of events, and these have no times"):
+        quickstart(replace(log, time=None), RunFolder(tmp_path / "r"), method="markov")
+    assert list(tmp_path.iterdir()) == []

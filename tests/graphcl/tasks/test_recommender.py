@@ -16,11 +16,12 @@ from graphcl.recsys.data.registry import davis
 from graphcl.recsys.methods import ANCHORS
 from graphcl.recsys.ranking import evaluate, fingerprint
 from graphcl.recsys.ranking.rows import union
+from graphcl.recsys.sequences import sequence_split
 from graphcl.tasks.recommender import Recommender
 from graphcl.training import TrainingConfig
 
 PARAMS = {"ease": {"l2": 10.0}, "gf-cf": {"rank": 6}, "ials": {"dim": 4, "sweeps": 3}, "lightgcn": {"dim": 8, "layers": 1}}
-METHODS = (*ANCHORS, "lightgcn")
+METHODS = (*(name for name, entry in ANCHORS.items() if entry.task == "recommendation"), "lightgcn")
 
 
 def made(method: str = "lightgcn", *, epochs: int = 6, **more) -> Recommender:
@@ -186,3 +187,61 @@ def test_bad_settings_are_refused(split):
         made(selection="test").fit(split)
     with pytest.raises(InputError, match="expected a path, a frame or an iterable of frames, got int"):
         made("ease").fit(3)
+
+
+def in_order(method: str = "sasrec", *, epochs: int = 12, **more) -> Recommender:
+    params = {"dim": 16, "layers": 1, "heads": 1, "dropout": 0.1, "max_length": 8, "batch_size": 32}
+    training = TrainingConfig(epochs=epochs, lr=0.01, device="cpu")
+    return Recommender(method, params=params if method == "sasrec" else None, training=training, every=4, **more)
+
+
+@pytest.fixture(scope="module")
+def sequences(walks):
+    return sequence_split(walks)
+
+
+@pytest.mark.parametrize("method", ["markov", "sasrec"])
+def test_a_sequential_method_finds_the_next_item_that_popularity_does_not(sequences, method):
+    recommender = in_order(method, epochs=24).fit(sequences)
+    result = recommender.score(sequences)
+    popular = Recommender("popularity").fit(sequences).score(sequences)
+    assert result.metrics["ndcg@10"] > popular.metrics["ndcg@10"] + 0.3
+    assert result.checks["graph"] == "passed"
+    wanted = evaluate(recommender.scorer_, sequences.split)
+    assert result.metrics == wanted.metrics
+
+
+def test_validation_is_scored_by_what_was_known_before_it(sequences):
+    recommender = in_order().fit(sequences)
+    result = recommender.score(sequences, part="valid")
+    assert result.metrics["ndcg@10"] == pytest.approx(recommender.best_value_, abs=1e-6)
+    scorer = recommender.trained_.scorer_after(sequences.train)
+    assert evaluate(scorer, sequences.for_part("valid"), part="valid").metrics == result.metrics
+
+
+def test_a_part_in_time_is_scored_by_its_next_events(walks):
+    split = sequence_split(walks, how="temporal")
+    recommender = in_order("markov").fit(split)
+    assert recommender.score(split).protocol == "strict"
+    assert recommender.score(split, part="valid").counts["targets"] == int((split.valid.lengths > 0).sum())
+    strangers = int((split.histories("test").lengths == 0)[split.test.lengths > 0].sum())
+    assert recommender.score(split).counts["users_without_history"] == strangers
+
+
+def test_a_sequential_method_is_scored_on_sequences_alone(sequences, walks):
+    recommender = in_order("markov").fit(sequences)
+    with pytest.raises(InputError, match="markov goes by the order of events: score it on a SequenceSplit"):
+        recommender.score(sequences.split)
+    with pytest.raises(InputError, match="trained on other interactions"):
+        in_order("markov").fit(sequences.histories("test").extended(sequences.test)).score(sequences)
+
+
+def test_what_sequential_methods_attribute(sequences, walks):
+    recommender = in_order().fit(sequences)
+    assert recommender.user_embedding_.shape == (60, 16)
+    assert recommender.item_embedding_.shape == (20, 16)
+    assert recommender.n_interactions_ == sequences.split.train.num_interactions
+    scores = recommender.scorer_.score(torch.arange(60)).numpy()
+    np.testing.assert_allclose(recommender.user_embedding_ @ recommender.item_embedding_.T, scores, atol=1e-5)
+    assert in_order("markov").fit(walks).embedding_ is None
+    assert clone(recommender).mask_seen is True

@@ -48,3 +48,15 @@ def test_what_cannot_be_written_is_refused(recommender, tmp_path):
     with pytest.raises(InputError, match="ease scores without embeddings"):
         Recommender("ease").fit(load("davis")).export_embeddings(tmp_path / "vectors.npy")
     assert not list(tmp_path.iterdir())
+
+
+def test_histories_and_items_of_a_sequential_system_are_exported_and_markov_has_none(walks, tmp_path):
+    params = {"dim": 8, "layers": 1, "max_length": 8, "batch_size": 64}
+    recommender = Recommender("sasrec", params=params, training=TrainingConfig(epochs=1, device="cpu")).fit(walks)
+    frame = pl.read_parquet(recommender.export_embeddings(tmp_path / "e.parquet"))
+    assert frame["side"].value_counts(sort=True).rows() == [("user", 60), ("item", 20)]
+    rows = frame.drop("side", "id").to_numpy()
+    scores = recommender.scorer_.score(torch.arange(60)).numpy()
+    np.testing.assert_allclose(rows[:60] @ rows[60:].T, scores, atol=1e-5)
+    with pytest.raises(InputError, match="markov scores without embeddings"):
+        Recommender("markov").fit(walks).export_embeddings(tmp_path / "m.npy")

@@ -14,7 +14,7 @@ from graphcl.tasks.recommender import Recommender
 from graphcl.training import TrainingConfig
 
 PARAMS = {"ease": {"l2": 5.0}, "gf-cf": {"rank": 5}, "ials": {"dim": 4, "sweeps": 3}, "lightgcn": {"dim": 8, "layers": 2}}
-METHODS = (*ANCHORS, "lightgcn")
+METHODS = (*(name for name, entry in ANCHORS.items() if entry.task == "recommendation"), "lightgcn")
 
 
 def made(method: str = "lightgcn") -> Recommender:
@@ -193,3 +193,70 @@ def test_items_like_no_other_are_refused(cold):
         recommender.similar_items([20, 70])
     with pytest.raises(InputError, match="unknown item ids: 5"):
         recommender.similar_items([5])
+
+
+def ordered(method: str, walks, **more) -> Recommender:
+    params = {"dim": 16, "layers": 1, "heads": 1, "dropout": 0.1, "max_length": 8, "batch_size": 32}
+    training = TrainingConfig(epochs=12, lr=0.01, device="cpu")
+    return Recommender(
+        method, params=params if method == "sasrec" else None, training=training, every=4, **more
+    ).fit(walks)  # fmt: skip
+
+
+def history(walks, user: str) -> list[str]:
+    rows = walks.by_time()
+    own = rows[walks.user[rows] == int(walks.users.encode([user])[0])]
+    return walks.items.decode(walks.item[own]).to_list()
+
+
+@pytest.mark.parametrize("method", ["markov", "sasrec"])
+def test_a_given_history_has_the_list_of_a_known_one(walks, method):
+    recommender = ordered(method, walks)
+    for user in ("u03", "u41"):
+        mine = recommender.recommend([user], k=5)
+        given = recommender.fold_in(history(walks, user), k=5)
+        assert given["item"].to_list() == mine["item"].to_list()
+        np.testing.assert_allclose(given["score"], mine["score"], rtol=1e-5)
+        assert set(given["source"]) == {"model"}
+        assert not set(given["item"]) & set(history(walks, user))
+    assert recommender.unknown_items_ == 0
+    everybody = recommender.recommend(k=5)
+    assert everybody.filter(pl.col("user") == "u41")["item"].to_list() == mine["item"].to_list()
+
+
+@pytest.mark.parametrize("method", ["markov", "sasrec"])
+def test_the_order_of_a_history_decides(walks, method):
+    recommender = ordered(method, walks)
+    path = ["i03", "i04", "i05"]
+    forward, backward = recommender.fold_in(path, k=3), recommender.fold_in(path[::-1], k=3)
+    assert forward["item"][0] == "i06"
+    assert not forward.equals(backward)
+    rows = pl.DataFrame({"user": ["x"] * 3, "item": path[::-1], "time": [30, 20, 10]})
+    assert recommender.fold_in(rows, k=3)["item"].to_list() == forward["item"].to_list()
+
+
+def test_unknown_items_of_a_history_are_dropped_and_counted(walks):
+    recommender = ordered("sasrec", walks)
+    plain = recommender.fold_in(["i03", "i04"], k=3)
+    assert recommender.fold_in(["nobody", "i03", "i04", "had this"], k=3).equals(plain)
+    assert recommender.unknown_items_ == 2
+    alone = recommender.fold_in(["nobody"], k=3)
+    assert set(alone["source"]) == {"fallback"}
+    with pytest.raises(InputError, match="unknown item ids in the history: 'nobody'"):
+        recommender.fold_in(["i03", "nobody"], on_unknown="raise")
+
+
+def test_strangers_get_popular_items_from_a_sequential_method(walks):
+    recommender = ordered("sasrec", walks)
+    found = recommender.recommend(["u03", "stranger"], k=3)
+    assert found.filter(pl.col("user") == "stranger")["source"].unique().to_list() == ["fallback"]
+    popular = ordered("popularity", walks).recommend(["stranger"], k=3)
+    assert found.filter(pl.col("user") == "stranger")["item"].to_list() == popular["item"].to_list()
+    assert recommender.recommend(["stranger"], on_unknown="skip").height == 0
+
+
+def test_after_an_item_comes_the_next_for_markov(walks):
+    assert ordered("markov", walks).similar_items(["i07", "i11"], k=1)["similar"].to_list() == ["i08", "i12"]
+    near = ordered("sasrec", walks).similar_items(["i07"], k=19)
+    assert "i07" not in near["similar"].to_list()
+    assert near["score"].abs().max() <= 1 + 1e-6

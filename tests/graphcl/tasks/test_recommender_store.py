@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from graphcl.errors import InputError
 from graphcl.recsys.data import IdMap, Interactions, load
 from graphcl.recsys.methods import ANCHORS
+from graphcl.recsys.sequences import sequence_split
 from graphcl.tasks.recommender import Recommender
-from graphcl.tasks.recommender_store import ABOUT, ITEMS, ROWS, USERS, WEIGHTS, TrainedRecommender
+from graphcl.tasks.recommender_store import ABOUT, ITEMS, ORDER, ROWS, USERS, WEIGHTS, TrainedRecommender
 from graphcl.training import TrainingConfig
 
 PARAMS = {"ease": {"l2": 5.0}, "gf-cf": {"rank": 5}, "ials": {"dim": 4, "sweeps": 3}, "lightgcn": {"dim": 8, "layers": 2}}
@@ -27,7 +29,7 @@ def saved(tmp_path) -> Path:
     return fitted().save(tmp_path / "model")
 
 
-@pytest.mark.parametrize("method", [*ANCHORS, "lightgcn"])
+@pytest.mark.parametrize("method", [*(name for name, entry in ANCHORS.items() if entry.task == "recommendation"), "lightgcn"])
 def test_what_comes_back_recommends_the_same_bit_for_bit(method, tmp_path):
     before = fitted(method)
     after = Recommender.load(before.save(tmp_path / "model"), device="cpu")
@@ -130,3 +132,39 @@ def test_settings_are_kept_as_plain_values(tmp_path):
     with pytest.raises(InputError, match=r"the parameter shrinkage = .* cannot be kept on disk"):
         odd.save(tmp_path / "odd")
     assert not (tmp_path / "odd").exists()
+
+
+@pytest.mark.parametrize("method", ["markov", "sasrec", "gru4rec", "icsrec"])
+def test_a_sequential_method_comes_back_bit_for_bit(method, walks, tmp_path):
+    params = {} if method == "markov" else {"dim": 8, "layers": 1, "max_length": 8, "batch_size": 64}
+    split = sequence_split(walks)
+    training = TrainingConfig(epochs=2, lr=0.02, device="cpu")
+    before = Recommender(method, params=params, training=training, every=1).fit(split)
+    state = torch.random.get_rng_state()
+    after = Recommender.load(before.save(tmp_path / "model"), device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {ABOUT, ITEMS, ORDER, USERS, WEIGHTS}
+    assert after.recommend(k=20).equals(before.recommend(k=20))
+    assert after.fold_in(["i03", "i04"]).equals(before.fold_in(["i03", "i04"]))
+    assert after.similar_items(["i01"]).equals(before.similar_items(["i01"]))
+    assert after.score(split).metrics == before.score(split).metrics
+    assert after.trained_.order.sha256 == before.trained_.order.sha256
+    assert after.trained_.num_bytes == before.trained_.num_bytes > 0
+    again = after.save(tmp_path / "again")
+    assert (again / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
+
+
+def test_sequences_of_another_model_are_noticed(walks, tmp_path):
+    first = Recommender("markov").fit(walks).save(tmp_path / "first")
+    other = Recommender("markov").fit(walks.take(np.arange(300))).save(tmp_path / "other")
+    (first / ORDER).write_bytes((other / ORDER).read_bytes())
+    with pytest.raises(InputError, match=r"files are not of one model|expected indptr"):
+        Recommender.load(first)
+    (first / ORDER).unlink()
+    with pytest.raises(InputError, match=ORDER):
+        Recommender.load(first)
+
+
+def test_methods_without_an_order_say_so(walks):
+    with pytest.raises(InputError, match="popularity does not go by the order of events"):
+        Recommender("popularity").fit(walks).trained_.scorer_after(sequence_split(walks).train)

@@ -179,7 +179,7 @@ def test_a_node_system_takes_protocol_and_splits_from_recipe_or_wish(monkeypatch
         (
             "pamc",
             {"protocol": "public"},
-            "--protocol is for node and recommendation systems.*clustering systems take --k and --selection",
+            "--protocol is for node, recommendation and sequential systems.*clustering systems take --k and --selection",
         ),
         ("pamc", {"splits": 3}, "--splits is for node systems, and pamc is a clustering system"),
         (
@@ -191,7 +191,9 @@ def test_a_node_system_takes_protocol_and_splits_from_recipe_or_wish(monkeypatch
         ("lightgcn", {"protocol": "public"}, "unknown ranking protocol 'public'"),
         ("lightgcn", {"every": 0}, "every must be >= 1, the epochs between two looks at the validation part; got 0"),
         ("lightgcn", {"patience": 0}, "patience must be >= 1, the looks without a gain that end training; got 0"),
-        ("grace", {"refit": False}, "--refit/--no-refit is for recommendation systems"),
+        ("grace", {"refit": False}, "--refit/--no-refit is for recommendation and sequential systems"),
+        ("sasrec", {"splits": 3}, "--splits is for node systems, and sasrec is a sequential system"),
+        ("sasrec", {"protocol": "public"}, "unknown ranking protocol 'public'"),
         ("grace", {"protocol": "publik"}, "unknown protocol 'publik'; did you mean public"),
         ("grace", {"splits": 0}, "splits must be >= 1, the number of random splits; got 0"),
     ],

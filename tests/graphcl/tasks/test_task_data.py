@@ -7,7 +7,8 @@ from torch_geometric.data import Data
 from graphcl.errors import InputError
 from graphcl.models import SYSTEMS
 from graphcl.recsys import Split
-from graphcl.tasks.task_data import PREFERRED, RECOMMENDATION, data_name, load_data
+from graphcl.recsys.sequences import SequenceSplit
+from graphcl.tasks.task_data import PREFERRED, RECOMMENDATION, SEQUENTIAL, data_name, load_data
 
 
 def test_a_set_of_one_name_in_two_domains_is_what_the_task_takes():
@@ -16,7 +17,7 @@ def test_a_set_of_one_name_in_two_domains_is_what_the_task_takes():
 
 
 def test_every_task_knows_where_its_data_are():
-    assert {entry.task for entry in SYSTEMS.values()} == {*PREFERRED, RECOMMENDATION}
+    assert {entry.task for entry in SYSTEMS.values()} == {*PREFERRED, RECOMMENDATION, SEQUENTIAL}
 
 
 def test_the_name_is_the_one_that_recipes_use(tmp_path):
@@ -34,6 +35,20 @@ def test_data_of_another_task_are_told_apart_from_a_typo():
         load_data("recommendation", "digits")
     with pytest.raises(InputError, match="unknown data set 'digitss'"):
         load_data("recommendation", "digitss")
+    with pytest.raises(InputError, match="data set 'digits' is a graph, and a sequential system takes interactions"):
+        load_data("sequential", "digits")
+    with pytest.raises(InputError, match="davis: expected events in order of time, got pairs without times"):
+        load_data("sequential", "davis")
+
+
+def test_a_folder_of_sequences_is_pairs_or_sequences_by_the_task(tmp_path):
+    folder = tmp_path / "recsys" / "mine"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw" / "mine.txt").write_text("1 3 1 2 3\n2 1 2 1 3\n")
+    split, sequences = load_data("recommendation", "mine", tmp_path), load_data("sequential", "mine", tmp_path)
+    assert isinstance(split, Split)
+    assert isinstance(sequences, SequenceSplit)
+    assert data_name(split) == data_name(sequences) == "recsys/mine"
 
 
 def test_interactions_are_no_graph(tmp_path):

@@ -136,7 +136,7 @@ def test_the_objective_is_that_of_the_systems_task(planted, run_config, node_con
 
 def test_a_task_without_an_objective_is_refused(node_config, monkeypatch):
     monkeypatch.delitem(OBJECTIVES, "node")
-    with pytest.raises(InputError, match="grace is a node system, and a tuning knows clustering, recommendation alone"):
+    with pytest.raises(InputError, match="a node system, and a tuning knows clustering, recommendation, sequential alone"):
         make_objective(node_config(), None)
 
 

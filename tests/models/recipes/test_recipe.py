@@ -8,10 +8,12 @@ from graphcl.datasets import names
 from graphcl.models import SYSTEMS
 from graphcl.models.recipes import Recipe, find_recipe, recipe_names
 from graphcl.recsys import load
+from graphcl.recsys.data.events import as_events
 from graphcl.recsys.graph import Bipartite
 from graphcl.recsys.ranking import ranking_protocol
+from graphcl.recsys.sequences import Sequences
 from graphcl.tasks.bench_plan import SUITES
-from graphcl.tasks.run_config import WISHES
+from graphcl.tasks.run_config import RANKED, WISHES
 from graphcl.training import TrainingConfig
 
 FILES = sorted((e for e in files("graphcl.models.recipes").iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name)
@@ -43,7 +45,11 @@ def test_the_system_is_known_and_takes_the_model_settings_by_keyword(file):
     parameters = inspect.signature(SYSTEMS[recipe.system].load()).parameters.values()
     assert set(recipe.model) <= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     entry = SYSTEMS[recipe.system]
-    sizes = {"node": (5,), "clustering": (5, 3), "recommendation": (Bipartite(load("davis").train),)}
+    rows = load("davis").train
+    sizes = {
+        "node": (5,), "clustering": (5, 3), "recommendation": (Bipartite(rows),),
+        "sequential": (Sequences.of_events(as_events(rows)),),
+    }  # fmt: skip
     entry.load()(*sizes[entry.task], **recipe.model)
 
 
@@ -54,7 +60,7 @@ def test_the_training_settings_and_the_protocol_are_valid(file):
     assert set(recipe.protocol) <= {"seeds", "baselines", *WISHES[SYSTEMS[recipe.system].task]}
     assert recipe.protocol.get("seeds", 1) >= 1
     assert recipe.protocol.get("selection", "last") in ("last", "label_free", "oracle")
-    if SYSTEMS[recipe.system].task == "recommendation":
+    if SYSTEMS[recipe.system].task in RANKED:
         ranking_protocol(recipe.protocol.get("protocol", "strict"))
     else:
         assert recipe.protocol.get("protocol", "public") in ("public", "random")

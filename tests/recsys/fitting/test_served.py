@@ -34,3 +34,11 @@ def test_nothing_is_copied_where_everybody_is_known():
 
 def test_it_says_what_it_was_trained_on():
     assert Served(lambda users: torch.zeros(len(users), 4), TRAIN).trained_on == fingerprint(TRAIN)
+
+
+def test_a_history_may_be_longer_than_what_was_learned():
+    later = Rows(np.array([0, 2, 3, 3]), np.array([0, 1, 3], dtype=np.int32), 3, 4)
+    scores = torch.ones(3, 4)
+    served = Served(lambda users: scores.index_select(0, users), TRAIN, later).score(torch.tensor([1, 2]))
+    assert served[0].tolist() == [1.0, 1.0, -torch.inf, -torch.inf], "known by an item that training does not know"
+    assert served[1].tolist() == [1.0, 2.0, -torch.inf, -torch.inf], "nothing is known: popularity"

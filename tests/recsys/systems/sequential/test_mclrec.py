@@ -149,11 +149,11 @@ def test_augmented_states_have_length_1():
     assert [layer.weight.shape for layer in Augmenter(64).layers] == [(32, 64), (16, 32), (64, 16)]
 
 
-@pytest.mark.parametrize("schedule", ["joint", "paper2", "code3"])
-def test_a_batch_comes_once_for_each_phase_with_the_same_views(schedule):
-    system = system_of(some_sequences(), schedule=schedule)
+@pytest.mark.parametrize("update", ["joint", "paper2", "code3"])
+def test_a_batch_comes_once_for_each_phase_with_the_same_views(update):
+    system = system_of(some_sequences(), update=update)
     source, steps = system.source(), steps_of(system)
-    phases = {"joint": ["both"], "paper2": ["encoder", "augmenters"], "code3": ["encoder", "augmenters", "encoder"]}[schedule]
+    phases = {"joint": ["both"], "paper2": ["encoder", "augmenters"], "code3": ["encoder", "augmenters", "encoder"]}[update]
     assert len(source) == len(steps) == len(super(MCLRec, system).source()) * len(phases)
     assert [step.phase for step in steps[: 2 * len(phases)]] == phases * 2
     for step in steps[: len(phases)]:
@@ -194,12 +194,12 @@ def test_each_phase_moves_its_own_side_and_leaves_every_bit_of_the_other():
 
 def test_paper_and_code_agree_on_the_augmenters_after_the_first_batch_and_joint_moves_both():
     found = {}
-    for schedule in ("paper2", "code3", "joint"):
-        system = system_of(some_sequences(), schedule=schedule, augmented=0.5)
+    for update in ("paper2", "code3", "joint"):
+        system = system_of(some_sequences(), update=update, augmented=0.5)
         torch.manual_seed(0)
         steps = list(islice(system.source().batches(0), len(system.phases)))
         torch.manual_seed(1)
-        found[schedule] = moved(system, steps)
+        found[update] = moved(system, steps)
     (paper, paper_phi), (code, code_phi) = found["paper2"][-1], found["code3"][-1]
     assert same(paper_phi, code_phi)
     assert not same(paper, code)
@@ -219,9 +219,9 @@ class Repeated:
         return (batch for batch in self.source.batches(epoch) for _ in range(self.times))
 
 
-@pytest.mark.parametrize(("schedule", "times"), [("code3", 2), ("paper2", 1), ("joint", 1)])
-def test_without_contrasts_the_encoder_is_trained_as_if_alone_as_often_as_it_is_stepped(schedule, times):
-    system = system_of(some_sequences(), schedule=schedule, contrast=0.0, augmented=0.0)
+@pytest.mark.parametrize(("update", "times"), [("code3", 2), ("paper2", 1), ("joint", 1)])
+def test_without_contrasts_the_encoder_is_trained_as_if_alone_as_often_as_it_is_stepped(update, times):
+    system = system_of(some_sequences(), update=update, contrast=0.0, augmented=0.0)
     alone = SequenceSystem(some_sequences(), dim=8, max_length=6, batch_size=16, style="prefix")
     alone.load_state_dict({name: value for name, value in system.state_dict().items() if not name.startswith("augmenters")})
     start = [parameter.clone() for parameter in system.augmenters.parameters()]
@@ -279,10 +279,10 @@ def test_every_estimator_trains(negatives, candidates):
     assert all(np.isfinite(list(epoch.values())).all() for epoch in state.history)
 
 
-@pytest.mark.parametrize("schedule", ["joint", "paper2", "code3"])
-def test_a_run_that_was_killed_goes_on_to_the_same_bits_of_encoder_and_augmenters(schedule, tmp_path):
+@pytest.mark.parametrize("update", ["joint", "paper2", "code3"])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits_of_encoder_and_augmenters(update, tmp_path):
     assert any("augmenters" in name for name in system_of(some_sequences()).state_dict())
-    assert goes_on(lambda: system_of(some_sequences(), batch_size=64, schedule=schedule, negatives="meta-node"), tmp_path)
+    assert goes_on(lambda: system_of(some_sequences(), batch_size=64, update=update, negatives="meta-node"), tmp_path)
 
 
 def test_shared_augmenters_are_one_network():
@@ -292,8 +292,8 @@ def test_shared_augmenters_are_one_network():
 
 
 def test_what_is_out_of_range_is_told():
-    with pytest.raises(InputError, match="unknown schedule 'code2'"):
-        system_of(some_sequences(), schedule="code2")
+    with pytest.raises(InputError, match="unknown order of updates 'code2'"):
+        system_of(some_sequences(), update="code2")
     with pytest.raises(InputError, match="unknown form of the margin penalty 'row'"):
         system_of(some_sequences(), margin_form="row")
     for name in ("contrast", "augmented", "margin"):
