@@ -1,4 +1,4 @@
-"""The numeric ground: the pair sweep, segment sums, sparse propagation."""
+"""The numeric ground: the pair sweep, segment reductions, sparse propagation."""
 
 from graphcl.kernels.adjacency import Adjacency
 from graphcl.kernels.adjacency_cache import cached_adjacency
@@ -13,7 +13,14 @@ from graphcl.kernels.pair_sum import pair_sum
 from graphcl.kernels.powers import Powers, adjacency_powers
 from graphcl.kernels.propagate import propagate
 from graphcl.kernels.rule import Rule
-from graphcl.kernels.segment import segment_sum
+from graphcl.kernels.segment import (
+    gather_sum,
+    segment_logsumexp,
+    segment_max,
+    segment_mean,
+    segment_softmax,
+    segment_sum,
+)
 from graphcl.kernels.weak_cache import WeakTensorCache
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "cached_adjacency",
     "edge_dot",
     "feature_product",
+    "gather_sum",
     "pair_lse",
     "pair_lse_reference",
     "pair_sum",
@@ -40,5 +48,9 @@ __all__ = [
     "propagate",
     "propagate_features",
     "row_norms_of_propagated",
+    "segment_logsumexp",
+    "segment_max",
+    "segment_mean",
+    "segment_softmax",
     "segment_sum",
 ]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from graphcl.errors import InputError
+from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.pattern import Pattern
 
 
@@ -66,27 +67,28 @@ class CSR:
         return self._transposed
 
 
-def multiply(matrix: CSR, x: Tensor, *, transposed: bool = False) -> Tensor:
+def multiply(matrix: CSR, x: Tensor, *, transposed: bool = False, backend: Backend = "auto") -> Tensor:
     """The product of a sparse matrix, or of its transpose, with dense rows; gradients to ``x`` and to the values.
 
-    Time ``O(E * D)``, memory that of the result. The same bits on every run. Shapes and types are the caller's to check.
+    Time ``O(E * D)``, memory that of the result. The same bits on every run. Shapes and types are the caller's to check; rows
+    may be halves where the values are fp32, and are then added in fp32.
 
     Shapes:
         x: ``(M, D)``, ``(N, D)`` where transposed; returns: ``(N, D)``, ``(M, D)`` where transposed.
     """
-    out: Tensor = _Product.apply(matrix.values, x, matrix, transposed)  # type: ignore[no-untyped-call]
+    out: Tensor = _Product.apply(matrix.values, x, matrix, transposed, backend)  # type: ignore[no-untyped-call]
     return out
 
 
-def dots_at(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
+def dots_at(pattern: Pattern, a: Tensor, b: Tensor, *, backend: Backend = "auto") -> Tensor:
     """``<a[i], b[j]>`` for each entry (i, j) of the pattern; gradients to ``a`` and ``b``.
 
-    Time ``O(E * D)``, memory ``O(E)``. Shapes and types are the caller's to check.
+    Time ``O(E * D)``, memory ``O(E)``; of halves in fp32. Shapes and types are the caller's to check.
 
     Shapes:
         a: ``(N, D)``; b: ``(M, D)``; returns: ``(E,)``.
     """
-    out: Tensor = _SampledDots.apply(a, b, pattern)  # type: ignore[no-untyped-call]
+    out: Tensor = _SampledDots.apply(a, b, pattern, backend)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -113,41 +115,42 @@ def check_operand(x: Tensor, name: str, dtype: torch.dtype, device: torch.device
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, x: Tensor, matrix: CSR, transposed: bool) -> Tensor:
-        ctx.matrix, ctx.transposed = matrix, transposed
+    def forward(ctx: Any, values: Tensor, x: Tensor, matrix: CSR, transposed: bool, backend: Backend) -> Tensor:
+        ctx.matrix, ctx.transposed, ctx.backend = matrix, transposed, backend
         # The product is linear in x: x is kept only where the values learn.
         ctx.save_for_backward(values, x if ctx.needs_input_grad[0] else None)
-        return _product(matrix, x, transposed)
+        return _product(matrix, x, transposed, backend)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         values, x = ctx.saved_tensors
         grad_values = grad_x = None
         if ctx.needs_input_grad[0]:
             a, b = (x, grad) if ctx.transposed else (grad, x)
-            grad_values = dots_at(ctx.matrix.pattern, a, b)
+            grad_values = dots_at(ctx.matrix.pattern, a, b, backend=ctx.backend)
         if ctx.needs_input_grad[1]:
-            grad_x = _Product.apply(values, grad, ctx.matrix, not ctx.transposed)  # type: ignore[no-untyped-call]
-        return grad_values, grad_x, None, None
+            back = not ctx.transposed
+            grad_x = _Product.apply(values, grad, ctx.matrix, back, ctx.backend)  # type: ignore[no-untyped-call]
+        return grad_values, grad_x, None, None, None
 
 
 class _SampledDots(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-        ctx.pattern = pattern
+    def forward(ctx: Any, a: Tensor, b: Tensor, pattern: Pattern, backend: Backend) -> Tensor:
+        ctx.pattern, ctx.backend = pattern, backend
         ctx.save_for_backward(a, b)
-        return _sampled_dots(pattern, a, b)
+        return _sampled_dots(pattern, a, b, backend)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         a, b = ctx.saved_tensors
         matrix = CSR(ctx.pattern, grad, symmetric=False)
-        grad_a = multiply(matrix, b) if ctx.needs_input_grad[0] else None
-        grad_b = multiply(matrix, a, transposed=True) if ctx.needs_input_grad[1] else None
-        return grad_a, grad_b, None
+        grad_a = multiply(matrix, b, backend=ctx.backend) if ctx.needs_input_grad[0] else None
+        grad_b = multiply(matrix, a, transposed=True, backend=ctx.backend) if ctx.needs_input_grad[1] else None
+        return grad_a, grad_b, None, None
 
 
-def _product(matrix: CSR, x: Tensor, transposed: bool) -> Tensor:
+def _product(matrix: CSR, x: Tensor, transposed: bool, backend: Backend) -> Tensor:
     pattern = matrix.pattern
     if transposed:
         crow, col, rows, values = *pattern.transpose[:2], pattern.num_columns, matrix.transposed_values()
@@ -155,15 +158,31 @@ def _product(matrix: CSR, x: Tensor, transposed: bool) -> Tensor:
         crow, col, rows, values = pattern.crow, pattern.col, pattern.num_rows, matrix.values.detach()
     if pattern.nnz == 0 or x.numel() == 0:
         return x.new_zeros(rows, x.size(1))
+    if uses_triton(backend, x):
+        from graphcl.kernels.triton.row_launch import reduce_rows
+
+        return reduce_rows(crow, col, values, x)
+    if x.dtype != values.dtype:
+        return _torch_product(crow, col, values, x.to(values.dtype), rows).to(x.dtype)
+    return _torch_product(crow, col, values, x, rows)
+
+
+def _torch_product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor, rows: int) -> Tensor:
     out = x.new_empty(rows, x.size(1))
     # `csr @ x` fills one fresh N x D array with zeros, copies it to another and adds to that; writing into an
     # uninitialised one touches memory once. With beta=0 the old content of `out` is ignored, NaN included.
     return torch.addmm(out, _torch_csr(crow, col, values, (rows, x.size(0))), x, beta=0, out=out)
 
 
-def _sampled_dots(pattern: Pattern, a: Tensor, b: Tensor) -> Tensor:
+def _sampled_dots(pattern: Pattern, a: Tensor, b: Tensor, backend: Backend) -> Tensor:
+    if a.dtype in (torch.float16, torch.bfloat16) and not uses_triton(backend, a):
+        a, b = a.float(), b.float()
     if pattern.nnz == 0 or a.size(1) == 0:
         return a.new_zeros(pattern.nnz)
+    if uses_triton(backend, a):
+        from graphcl.kernels.triton.row_launch import dot_rows
+
+        return dot_rows(pattern.row, pattern.col, a, b)
     # One parallel loop over rows with nothing but the result in memory. A tiled gather would enter hundreds of
     # short parallel loops, each of which waits for the slower thread. The zeros are there because beta times the old
     # value is added.

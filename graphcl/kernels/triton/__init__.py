@@ -1,5 +1,7 @@
-"""The pair sweep on a GPU: two Triton kernels, one tile of pairs at a time. Importing this package does not import Triton.
+"""The kernels for a GPU, in Triton: the pair sweep, and reductions over sparse rows. Importing this package does not import it.
 
-`sweep` holds the kernels, `tile` what they do to a tile, `sizes` the table of tile sizes, `sides` and `plan` turn candidates,
-rules and block lists into their arguments, and `lse` and `kernel_sum` are the functions that autograd sees.
+Of the sweep, `sweep` holds the two kernels, `tile` what they do to a tile of pairs, `sizes` the table of tile sizes, `selection`
+and `plan` turn candidates, rules and block lists into their arguments, `launch` launches, and `lse` and `kernel_sum` are the
+functions that autograd sees. Of sparse rows, `rows` holds the kernels, `row_plan` says how long rows are cut, `row_sizes` their
+tiles, `row_launch` the launches.
 """
