@@ -12,8 +12,8 @@ measured apart. Memory is the highest resident size while a variant trains alone
 only). Gowalla is read from ``--data`` or GRAPHCL_DATA; without either a random graph of its size takes its place.
 
 ``--parts ranking`` lists 20 items for every user of the graph by inner products of 64 columns, seen items left out. ``--parts
-large`` writes a table of users and items as Parquet, reads it, and trains XSimGCL for an epoch of large batches, with meta-nodes
-for negatives, in a process of its own whose highest resident size is told.
+large`` writes a table of users and items as Parquet, reads it, and trains XSimGCL for an epoch of large batches, with meta-
+nodes for negatives, in a process of its own whose highest resident size is told.
 
 What was measured on Gowalla (2 cores of a shared server, torch 2.13, nothing else running; seconds an epoch, MiB beyond
 the data):
