@@ -57,9 +57,7 @@ Every = Annotated[
 ]
 Patience = Annotated[
     int | None,
-    typer.Option(
-        "--patience", help="Recommenders: looks without a gain after which training stops.", show_default="10"
-    ),
+    typer.Option("--patience", help="Recommenders: looks without a gain after which training stops.", show_default="10"),
 ]
 Refit = Annotated[
     bool | None,
