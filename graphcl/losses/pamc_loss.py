@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.kernels import Adjacency, Columns, Rule, edge_dot, pair_lse, segment_sum
+from graphcl.kernels import Adjacency, Columns, Rule, edge_dot, pair_lse, segment_logsumexp, segment_sum
 from graphcl.losses.anchors import anchor_mean
 from graphcl.losses.temperature import check_temperature
 from graphcl.losses.views import computing_views, full_precision, unit_rows
@@ -108,9 +108,9 @@ class PamCLoss(nn.Module):
         itself = pattern.row == pattern.col
         logits = (self.scale * edge_dot(u, u, pattern)).masked_fill(itself, 0.0) + weight.log()
         if self.self_terms:
-            sums = _row_lse(logits, pattern.row, len(u))
+            sums = segment_logsumexp(logits, pattern.row.long(), len(u))
             return -torch.logaddexp(sums, sums.new_tensor(math.log(FLOOR))).mean()
-        sums = _row_lse(logits.masked_fill(itself, -torch.inf), pattern.row, len(u))
+        sums = segment_logsumexp(logits.masked_fill(itself, -torch.inf), pattern.row.long(), len(u))
         has = sums > -torch.inf
         if not bool(has.any()):
             raise InputError("no node has a positive other than itself; add edges, or keep self_terms")
@@ -151,22 +151,6 @@ class PamCLoss(nn.Module):
         negatives = MetaNode(assignment.detach(), assignment.shape[1] if soft else int(assignment.max()) + 1)
         rule = Rule() if self.self_terms else Rule(exclude=torch.arange(len(u), device=u.device))
         return negatives.log_z(u, u, scale=self.scale, rule=rule).mean()
-
-
-def _row_lse(logits: Tensor, row: Tensor, num_rows: int) -> Tensor:
-    """Log of the sum of exponentials of each row's entries; ``-inf``, without a gradient, where there are none.
-
-    Shapes:
-        logits, row: ``(E,)``; returns: ``(N,)``.
-    """
-    row = row.long()
-    fixed = logits.detach()
-    top = fixed.new_full((num_rows,), -torch.inf).scatter_reduce(0, row, fixed, "amax")
-    empty = top == -torch.inf
-    top = top.masked_fill(empty, 0.0)
-    terms = (logits - top.index_select(0, row)).exp()
-    sums = logits.new_zeros(num_rows).index_add(0, row, terms)
-    return (sums.masked_fill(empty, 1.0).log() + top).masked_fill(empty, -torch.inf)
 
 
 def _checked(assignment: Tensor, num_nodes: int) -> Tensor:
