@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from graphcl.models.recipes import find_recipe
-from graphcl.report.table import figure, rules
+from graphcl.report.table import figure, oracle_note, rules
 from graphcl.tasks.bench_plan import Suite
 from graphcl.tasks.bench_run import Outcome
 from graphcl.tasks.bench_significance import Comparison, compare
@@ -37,6 +37,7 @@ class Row:
         memory: Peak in MB.
         comparison: Against the best baseline.
         note: What must stand beside the figures: a stamp, a source.
+        oracle: What ``metrics.json`` has under that name, of epochs chosen by the labels: shown, stamped, and used for nothing.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Row:
     memory: float | None = None
     comparison: Comparison | None = None
     note: str | None = None
+    oracle: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def bench_blocks(suite: Suite, outcomes: Sequence[Outcome]) -> list[Block]:
         stamp = metrics["protocol"].get("stamp") or metrics["protocol"].get("unscored")
         before = metrics["seconds"].get("pretraining", {}).get("mean") or None  # 0 is none
         memory = metrics["peak_memory_mb"]
-        rows.append(Row("system", metrics["system"], metrics["metrics"], seconds, before, memory, comparison, stamp))
+        scores, oracle = metrics["metrics"], metrics.get("oracle", {})
+        rows.append(Row("system", metrics["system"], scores, seconds, before, memory, comparison, stamp, oracle))
         _add_baselines(rows, metrics)
     for block in blocks.values():
         _add_published(block, suite)
@@ -139,13 +142,16 @@ def bench_html(suite: Suite, blocks: Sequence[Block], outcomes: Sequence[Outcome
 def bench_csv(suite: Suite, blocks: Sequence[Block]) -> str:
     """One line for each row of each table, with data set, checksum and protocol on every line."""
     rows = []
+    oracles = any(row.oracle for block in blocks for row in block.rows)
     for block in blocks:
         for row in block.rows:
             told = row.comparison
             scores: dict[str, float | None] = {}
-            for metric in suite.metrics:
-                value = row.scores.get(metric, {})
-                scores |= {metric: value.get("mean"), f"{metric} std": value.get("std")}
+            found = {"": row.scores, "oracle ": row.oracle} if oracles else {"": row.scores}
+            for prefix, values in found.items():
+                for metric in suite.metrics:
+                    value = values.get(metric, {})
+                    scores |= {f"{prefix}{metric}": value.get("mean"), f"{prefix}{metric} std": value.get("std")}
             users = (None, None) if told is None or told.users is None else told.users
             rows.append(
                 {
@@ -213,12 +219,13 @@ def _cells(suite: Suite, block: Block) -> tuple[list[str], list[tuple[str, list[
     """Heading, rows (``None`` for a separator before a kind), and the notes that rows refer to."""
     users = any(row.comparison is not None and row.comparison.users is not None for row in block.rows)
     metrics = [name for name in suite.metrics if any(name in row.scores for row in block.rows)]
-    head = ["method", *metrics, f"gain in {suite.main}", "p (t)", "p (sign)"]
+    stamps = [row.oracle["stamp"] for row in block.rows if row.oracle]
+    notes = [oracle_note(stamps[0])] if stamps else []
+    head = ["method", *metrics, *(["oracle acc [1]"] if stamps else []), f"gain in {suite.main}", "p (t)", "p (sign)"]
     pretrained = any(row.pretraining is not None for row in block.rows)
     head += [*(["95 % over users, first seed", "p (users)"] if users else []), "seconds"]
     head += [*(["of it pre-training"] if pretrained else []), "peak MB"]
     body: list[tuple[str, list[str] | None]] = []
-    notes: list[str] = []
     for row in block.rows:
         if body and body[-1][0] != row.kind:
             body.append((row.kind, None))
@@ -227,6 +234,8 @@ def _cells(suite: Suite, block: Block) -> tuple[list[str], list[tuple[str, list[
             notes.append(row.note)
         mark = f" [{notes.index(row.note) + 1}]" if row.note else ""
         cells = [row.method + mark, *(figure(row.scores[name]) if name in row.scores else "" for name in metrics)]
+        if stamps:
+            cells.append(figure(row.oracle["acc"]) if row.oracle else "")
         cells += ["", "", ""] if told is None else [f"{told.gain:+.4f} over {told.against}", _p(told.p_t), _p(told.p_sign)]
         if users:
             some = told is not None and told.users is not None
@@ -251,10 +260,11 @@ def _described(data: Mapping[str, Any]) -> str:
 
 def _legend(suite: Suite) -> str:
     users = "; over users by a paired bootstrap of the first seed" if suite.task in ("recommendation", "sequential") else ""
+    ends = " Clusters that are made once, at the end of training, have no oracle acc." if suite.task == "clustering" else ""
     return (
         f"Mean ± standard deviation over seeds. Gain: {suite.main} less that of the baseline with the best; p by a paired t "
         f"test and a sign test over seeds, two-sided, not corrected for the number of systems{users}. Seconds of training, "
-        "a seed."
+        f"a seed.{ends}"
     )
 
 

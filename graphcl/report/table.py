@@ -46,12 +46,21 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def result_markdown(metrics: Mapping[str, Any]) -> str:
-    """The same as a Markdown table, for a paper's notes or a pull request."""
-    rows = result_rows(metrics)
+    """The same as a Markdown table, for a paper's notes or a pull request; what the oracle notes has a column of its own."""
+    rows, oracle = result_rows(metrics), metrics.get("oracle")
     names = list(rows[0][1]) if rows else []
+    if rows and oracle:
+        names.append("oracle acc")
+        rows[0][1]["oracle acc"] = figure(oracle["acc"])
     lines = [f"| method | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    lines += [f"| {method} | {' | '.join(values[name] for name in names)} |" for method, values in rows]
+    lines += [f"| {method} | {' | '.join(values.get(name, '') for name in names)} |" for method, values in rows]
+    lines += ["", oracle_note(oracle["stamp"])] if oracle else []
     return "\n".join([f"# {metrics['system']} on {metrics['dataset']}", "", *lines, "", caption(metrics), ""])
+
+
+def oracle_note(stamp: str) -> str:
+    """What must stand below a column of oracles."""
+    return f"oracle acc: of the same training. STAMPED {stamp}"
 
 
 def caption(metrics: Mapping[str, Any]) -> str:

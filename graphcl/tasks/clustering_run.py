@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from graphcl.evaluation import clustering_baselines, clustering_scores, kmeans_baselines, summarise
 from graphcl.evaluation.clustering import Labels
+from graphcl.evaluation.selection import STAMP
 from graphcl.kernels import Adjacency, WeakTensorCache, cached_adjacency
 from graphcl.tasks.graph_clusterer import GraphClusterer
 from graphcl.tasks.prepare import prepare, scored_nodes
@@ -41,12 +42,16 @@ class ClusteringJudge:
             params=config.model,
             training=config.training,
             selection=config.selection,
+            oracle=bool(config.baselines),
             seed=seed,
             progress=progress,
         )
 
     def judge(self, fitted: Sequence[GraphClusterer], say: Say) -> Verdict:
-        """ACC, NMI, ARI and macro-F1 over the seeds; k-means on raw and filtered features; quality that asks for no class."""
+        """ACC, NMI, ARI and macro-F1 over the seeds; k-means on raw and filtered features; quality that asks for no class.
+
+        Apart from the metrics stands, stamped, what the epochs chosen by the labels would have said, ``oracle``.
+        """
         data, scored = self.data, "y" in self.data and self.data.y is not None and self.data.y.ndim == 1
         anchors: dict[str, Any] = {}
         if scored and self.config.baselines:
@@ -55,6 +60,10 @@ class ClusteringJudge:
             anchors = self._anchors(fitted[0].n_clusters_)
         scores = [clusterer.score(data) for clusterer in fitted] if scored else []
         more: dict[str, Any] = {}
+        oracles = [clusterer.oracle_ for clusterer in fitted if clusterer.oracle_ is not None]
+        if oracles:
+            best = summarise([oracle.scores for oracle in oracles])
+            more["oracle"] = {**best, "epoch": [oracle.epoch for oracle in oracles], "stamp": STAMP}
         seconds: dict[str, Any] = {}
         began = [clusterer.initial_ for clusterer in fitted if clusterer.initial_ is not None]
         if len(began) == len(fitted):

@@ -40,8 +40,8 @@ from graphcl.training.trainer import REMEDY
 class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """Trains a clustering system on one graph and says which node belongs where.
 
-    ``GraphClusterer(n_clusters=10).fit_predict(data)`` is all it takes. Labels are never looked at, unless
-    ``selection="oracle"`` asks for the literature's loose protocol.
+    ``GraphClusterer(n_clusters=10).fit_predict(data)`` is all it takes. Labels choose nothing, unless
+    ``selection="oracle"`` asks for the literature's loose protocol, and are not looked at unless that or ``oracle`` does.
 
     Args:
         n_clusters: Number of clusters; the number of classes in ``data.y`` when ``None``; ``"auto"`` to choose it by
@@ -52,6 +52,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         selection: ``"last"`` epoch, ``"label_free"`` stop, or ``"oracle"``; the last alone for systems whose clusters are made
             at the end of training, as those of ``magi`` and ``scgc-l``.
         candidates: Numbers that ``"auto"`` tries; 2 to 20 when ``None``.
+        oracle: Whether it is noted, from the same training, what ``selection="oracle"`` would have reported: for a column of
+            its own beside figures that no label had a say in. With ``"label_free"`` that is of the epochs up to its stop.
         criterion: What ``"auto"`` chooses by, ``"combined"``, ``"modularity"``, ``"silhouette"`` or ``"stability"``.
         seed: Of everything random.
         progress: Whether a progress bar (plain lines when not a terminal) is shown.
@@ -70,6 +72,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         history_: One mapping of terms per epoch. *
         epoch_: The epoch that speaks, counted from 0. *
         label_free_epoch_: The epoch at which a label-free stop would have been, or ``None``. *
+        oracle_: Epoch and scores of the epoch with the highest ACC; ``None`` if not asked for, without classes, and for systems
+            whose clusters are made at the end of training, which have no epochs to choose from. *
         seconds_: Training time, without evaluation. *
         system_: The trained module.
         initial_: Where its clusters began: labels of the first k-means, seconds of pre-training; ``None`` if it does not say. *
@@ -87,6 +91,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         params: Mapping[str, Any] | None = None,
         training: TrainingConfig | None = None,
         selection: Rule = "last",
+        oracle: bool = False,
         candidates: Sequence[int] | None = None,
         criterion: Criterion = "combined",
         seed: int = 0,
@@ -97,6 +102,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.params = params
         self.training = training
         self.selection = selection
+        self.oracle = oracle
         self.candidates = candidates
         self.criterion = criterion
         self.seed = seed
@@ -115,7 +121,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_graph(data)
         entry = find_system(self.method, task="clustering")
-        if self.selection != "last" and getattr(entry.load(), "clusters_at_end", False):
+        at_end = getattr(entry.load(), "clusters_at_end", False)
+        if self.selection != "last" and at_end:
             raise InputError(
                 f"{self.method} makes its clusters at the end of training, so that no epoch can be chosen or stopped at by "
                 f"{self.selection}: use selection='last' (on the command line, --selection last)"
@@ -127,7 +134,8 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         graph, self.features_ = prepare(data)
         graph = place(graph, device)
         sizes = (graph.x.shape[1], self.n_clusters_)
-        labels = None if self.selection != "oracle" or data.y is None or data.y.ndim != 1 else data.y.cpu().numpy()
+        looked_at = self.selection == "oracle" or (self.oracle and not at_end)
+        labels = data.y.cpu().numpy() if looked_at and data.y is not None and data.y.ndim == 1 else None
         scored = scored_nodes(data)
         selection = Selection(self.selection, labels, None if scored is None else scored.cpu().numpy())
         seed_everything(self.seed)
@@ -142,7 +150,7 @@ class GraphClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         if chosen is None or selection.epoch is None:
             raise InputError(f"{self.method} gave no clusters in {config.epochs} epochs; train longer")
         self.labels_, self.confidence_, self.embedding_ = chosen.labels, chosen.confidence, chosen.embedding
-        self.epoch_, self.label_free_epoch_ = selection.epoch, selection.label_free_epoch
+        self.epoch_, self.label_free_epoch_, self.oracle_ = selection.epoch, selection.label_free_epoch, selection.oracle
         self.history_, self.seconds_ = state.history, state.seconds
         watch.keep_initial()
         self.stamp_, self.initial_ = selection.stamp, watch.initial

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from graphcl.errors import InputError
-from graphcl.evaluation import Prediction, Selection
-from graphcl.evaluation.selection import STAMP
+from graphcl.evaluation import Prediction, Selection, clustering_scores
+from graphcl.evaluation.selection import STAMP, Oracle
 
 Y = np.array([0, 0, 0, 1, 1, 1])
 GOOD, FAIR, POOR = np.array([1, 1, 1, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 0]), np.array([0, 1, 0, 1, 0, 1])
@@ -101,17 +101,55 @@ def test_oracle_looks_only_at_nodes_that_have_a_class():
 
 
 @pytest.mark.parametrize("rule", ["last", "label_free"])
-def test_labels_have_no_say_without_the_oracle(rule, monkeypatch):
-    def forbidden(*_):
-        raise AssertionError("labels were looked at")
-
-    monkeypatch.setattr("graphcl.evaluation.selection.clustering_scores", forbidden)
+def test_labels_have_no_say_without_the_oracle(rule):
     sequence = [POOR, GOOD, FAIR] + [POOR] * 40
     stops = []
-    for y in (None, Y, Y[::-1].copy()):
+    for y in (None, Y, np.array([0, 1, 0, 1, 0, 2])):
         selection = Selection(rule, y)
-        stops.append((watch(selection, sequence), selection.epoch, selection.label_free_epoch))
+        stop = watch(selection, sequence)
+        stops.append((stop, selection.epoch, selection.label_free_epoch, selection.changed, selection.chosen.labels.tolist()))
+        assert selection.stamp is None
     assert stops[0] == stops[1] == stops[2]
+
+
+@pytest.mark.parametrize("rule", ["last", "label_free", "oracle"])
+def test_given_labels_every_rule_notes_the_scores_of_the_epoch_that_they_would_choose(rule):
+    selection = Selection(rule, Y)
+    watch(selection, [POOR, FAIR, GOOD, 1 - GOOD, POOR])
+    assert selection.oracle == Oracle(2, clustering_scores(Y, GOOD))
+    assert selection.epoch == (2 if rule == "oracle" else 4)
+
+
+def test_without_labels_nothing_is_noted_of_the_oracle():
+    selection = Selection()
+    watch(selection, [GOOD, FAIR])
+    assert selection.oracle is None
+
+
+def test_a_stop_leaves_the_oracle_with_the_epochs_there_were():
+    selection = Selection("label_free", Y)
+    assert watch(selection, [FAIR] * 11 + [GOOD]) == 10
+    assert selection.oracle == Oracle(0, clustering_scores(Y, FAIR))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_four_scores_are_those_of_one_epoch_and_acc_is_the_highest_there_was(masked):
+    rng = np.random.default_rng(3)
+    y = rng.integers(-2, 3, 60) * 7
+    scored = rng.random(60) < 0.6 if masked else None
+    keep = np.ones(60, dtype=bool) if scored is None else scored
+    sequence = [np.where(rng.random(60) < 0.5, (y + 14) // 7, rng.integers(0, 7, 60)) for _ in range(40)]
+    selection = Selection("last", y, scored)
+    watch(selection, sequence)
+    scores = [clustering_scores(y[keep], labels[keep]) for labels in sequence]
+    best = int(np.argmax([one["acc"] for one in scores]))
+    assert best > 0
+    assert selection.oracle == Oracle(best, scores[best])
+
+
+def test_labels_that_are_no_classes_are_refused_at_the_first_epoch():
+    with pytest.raises(InputError, match="y must be a non-empty vector with one integer class a node"):
+        Selection("last", Y + 0.5).observe(0, says(GOOD))
 
 
 def test_the_prediction_is_kept_as_it_came():
@@ -143,3 +181,4 @@ def test_a_selection_that_went_through_its_state_chooses_as_one_that_never_stopp
     assert got == want
     assert (second.epoch, second.label_free_epoch, second.changed) == (whole.epoch, whole.label_free_epoch, whole.changed)
     assert np.array_equal(second.chosen.labels, whole.chosen.labels)
+    assert second.oracle == whole.oracle == Oracle(1, clustering_scores(Y, GOOD))

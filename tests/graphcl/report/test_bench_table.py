@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
+from graphcl.evaluation.selection import STAMP
 from graphcl.models.recipes import Recipe
 from graphcl.report import bench_blocks, bench_csv, bench_html, bench_markdown, bench_table
 from graphcl.tasks import resolve
@@ -108,6 +109,53 @@ def test_csv_has_every_row_with_its_protocol(outcome, recipes):
     assert first["gain"] == pytest.approx(0.2)
     assert frame["ari"].to_list() == [0.7, 0.5, None]
     assert bench_csv(SUITE, []) == ""
+
+
+@pytest.fixture
+def oracles(outcome):
+    """Three cells: one without an oracle, and two whose oracles would turn their order about."""
+    best, other, bare = outcome("pamc", [0.65, 0.75]), outcome("sdcn", [0.6, 0.7], stamp="a stamp"), outcome("magi", [0.5, 0.7])
+    for one, values in ((best, [0.72, 0.76]), (other, [0.8, 0.96])):
+        mean = sum(values) / 2
+        scores = {name: {"mean": mean, "std": 0.02, "values": values} for name in ("acc", "nmi", "ari", "f1")}
+        one.metrics["oracle"] = {**scores, "epoch": [3, 4], "stamp": STAMP}
+    return [bare, other, best]
+
+
+def test_oracles_have_a_stamped_column_and_change_nothing_else(oracles, recipes):
+    lines = bench_markdown(SUITE, bench_blocks(SUITE, oracles), oracles).splitlines()
+    (head,) = [at for at, line in enumerate(lines) if line.startswith("| method")]
+    table = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[head:] if line.startswith("| ")]
+    assert table[0][:7] == ["method", "acc", "nmi", "ari", "f1", "oracle acc [1]", "gain in acc"]
+    column = {row[0]: row[5] for row in table[1:] if len(row) > 5}
+    assert column == {
+        "pamc": "0.7400 ± 0.0200", "sdcn [2]": "0.8800 ± 0.0200", "magi": "", "*baselines*": "", "k\\|means": "",
+        "*published, by other protocols: not comparable*": "", "sdcn [3]": "",
+    }  # fmt: skip
+    note = f"1. oracle acc: of the same training. STAMPED {STAMP}"
+    assert note in lines
+    assert lines[lines.index(note) + 1] == "2. a stamp"
+    assert lines[-1].endswith("Clusters that are made once, at the end of training, have no oracle acc.")
+    rest = [row[:5] + row[6:] for row in table]
+    for one in oracles:
+        one.metrics.pop("oracle", None)
+    lines = bench_markdown(SUITE, bench_blocks(SUITE, oracles), oracles).splitlines()
+    plain = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[head:] if line.startswith("| ")]
+    assert [row[1:] for row in rest] == [row[1:] for row in plain], "order, figures and tests"
+
+
+def test_the_page_and_the_csv_have_the_oracles_too(oracles, recipes):
+    blocks = bench_blocks(SUITE, oracles)
+    page = bench_html(SUITE, blocks, oracles)
+    assert "<th>oracle acc [1]</th>" in page
+    assert "<td>0.8800 ± 0.0200</td>" in page
+    assert f"STAMPED {STAMP}" in page
+    frame = pl.read_csv(io.StringIO(bench_csv(SUITE, blocks))).filter(kind="system")
+    assert frame["method"].to_list() == ["pamc", "sdcn", "magi"]
+    for metric in SUITE.metrics:
+        assert frame[f"oracle {metric}"].to_list() == [0.74, 0.88, None]
+        assert frame[f"oracle {metric} std"].to_list() == [0.02, 0.02, None]
+    assert "oracle" not in bench_csv(SUITE, bench_blocks(SUITE, oracles[:1]))
 
 
 class Reader(HTMLParser):

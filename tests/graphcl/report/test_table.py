@@ -106,6 +106,19 @@ def test_oracle_is_stamped_wherever_the_numbers_go(metrics, render):
     assert "STAMPED" not in render(metrics())
 
 
+def test_what_the_labels_would_have_chosen_has_a_stamped_column_of_its_own(metrics):
+    content = metrics()
+    plain = shown(content)
+    content["oracle"] = {"acc": {"mean": 0.8, "std": 0.02, "values": [0.7, 0.9]}, "epoch": [3, 4], "stamp": STAMP}
+    lines = result_markdown(content).splitlines()
+    assert lines[2] == "| method | acc | nmi | oracle acc |"
+    assert lines[3] == "|---|---:|---:|---:|"
+    assert lines[4] == "| pamc | 0.7500 ± 0.0125 | 0.3750 ± 0.0125 | 0.8000 ± 0.0200 |"
+    assert lines[5] == "| kmeans-raw | 0.5000 ± 0.0125 | 0.2500 ± 0.0125 |  |"
+    assert lines[7:] == ["", f"oracle acc: of the same training. STAMPED {STAMP}", "", caption(content)]
+    assert shown(content) == plain, "the terminal has room for what counts"
+
+
 @pytest.fixture
 def ranked(metrics):
     """A recommendation run of two seeds."""

@@ -48,14 +48,18 @@ def test_the_folder_holds_exactly_what_is_promised(done):
 def test_metrics_json_has_its_shape(done):
     metrics = done.metrics
     assert list(metrics) == [
-        "system", "dataset", "protocol", "seeds", "metrics", "gain", "quality", "baselines", "seconds", "peak_memory_mb",
+        "system", "dataset", "protocol", "seeds", "metrics", "oracle", "gain", "quality", "baselines", "seconds",
+        "peak_memory_mb",
     ]  # fmt: skip
+    oracle = metrics.pop("oracle")
+    assert list(oracle) == [*METRICS, "epoch", "stamp"]
+    assert (oracle.pop("stamp"), len(oracle.pop("epoch"))) == (STAMP, 2)
     assert (metrics["system"], metrics["dataset"], metrics["seeds"]) == ("pamc", "planted", [0, 1])
     assert list(metrics["metrics"]) == list(METRICS)
     assert list(metrics["baselines"]) == ["kmeans-raw", "kmeans-filtered-1", "kmeans-filtered-2", "kmeans-initial"]
     assert list(metrics["seconds"]) == ["training", "pretraining", "total"]
     assert list(metrics["quality"]) == ["modularity", "silhouette", "conductance"]
-    for scores in (metrics["metrics"], metrics["gain"], metrics["quality"], *metrics["baselines"].values()):
+    for scores in (metrics["metrics"], oracle, metrics["gain"], metrics["quality"], *metrics["baselines"].values()):
         for value in scores.values():
             assert set(value) == {"mean", "std", "values"}
             assert len(value["values"]) == 2
@@ -127,6 +131,40 @@ def test_the_data_behind_a_run_is_named_by_its_checksum_and_announced_once(run_c
     assert run.metrics["protocol"]["features"] == "positional"
 
 
+def test_apart_from_the_metrics_stands_what_a_run_with_oracle_selection_reports(run_config, planted, tmp_path):
+    config, data = run_config(epochs=20), planted(seed=3)
+    last, oracle = (start(replace(config, selection=rule), data, tmp_path / rule).metrics for rule in ("last", "oracle"))
+    assert last["oracle"] == {**oracle["metrics"], "epoch": oracle["protocol"]["epochs"], "stamp": STAMP}
+    assert last["protocol"]["stamp"] is None
+    pairs = zip(last["oracle"]["acc"]["values"], last["metrics"]["acc"]["values"], strict=True)
+    assert all(noted >= own for noted, own in pairs)
+    assert last["oracle"]["epoch"] != last["protocol"]["epochs"]
+
+
+def test_a_run_that_was_killed_notes_the_oracle_of_all_its_epochs(run_config, planted, tmp_path, monkeypatch):
+    config, data = run_config(epochs=20), planted(seed=3)
+    config = replace(config, training=replace(config.training, checkpoint_seconds=0))
+    want = start(config, data, tmp_path / "whole").metrics["oracle"]
+    step, steps = PamC.training_step, iter(range(20 + want["epoch"][1] + 2))  # the second seed dies after its best epoch
+
+    def die(self, batch):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(PamC, "training_step", die)
+    with pytest.raises(KeyboardInterrupt):
+        start(config, data, tmp_path / "killed")
+    monkeypatch.undo()
+    assert run_system(config, data, RunFolder.reopen(tmp_path / "killed")).metrics["oracle"] == want
+
+
+def test_without_baselines_labels_are_scored_against_once(run_config, planted, tmp_path):
+    metrics = start(replace(run_config(seeds=(0,)), baselines=False), planted(), tmp_path).metrics
+    assert metrics["metrics"]
+    assert "oracle" not in metrics
+
+
 def test_oracle_is_stamped(run_config, planted, tmp_path):
     start(run_config(seeds=(0,), selection="oracle"), planted(), tmp_path)
     protocol = json.loads((tmp_path / "metrics.json").read_text())["protocol"]
@@ -142,6 +180,7 @@ def test_without_one_class_a_node_there_are_clusters_but_no_scores(run_config, p
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["metrics"] == {}
     assert metrics["baselines"] == {}
+    assert "oracle" not in metrics
     assert set(metrics["quality"]) == {"modularity", "silhouette", "conductance"}
     assert names(tmp_path) == FILES
 

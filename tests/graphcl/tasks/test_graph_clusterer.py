@@ -161,6 +161,49 @@ def test_oracle_takes_the_best_epoch_by_the_labels_and_carries_the_stamp(cluster
     assert oracle.stamp_.startswith("oracle: the epoch was chosen by the true labels")
 
 
+@pytest.mark.parametrize("selection", ["last", "label_free"])
+def test_the_oracle_is_noted_beside_and_changes_nothing(clusterer, planted, selection):
+    data = planted(seed=3)
+    plain, noted = (clusterer(epochs=60, selection=selection, oracle=asked).fit(data) for asked in (False, True))
+    assert plain.oracle_ is None
+    np.testing.assert_array_equal(plain.labels_, noted.labels_)
+    np.testing.assert_array_equal(plain.embedding_, noted.embedding_)
+    assert plain.history_ == noted.history_
+    assert (plain.epoch_, plain.label_free_epoch_) == (noted.epoch_, noted.label_free_epoch_)
+    assert noted.stamp_ is None
+    assert noted.oracle_.scores["acc"] >= noted.score(data)["acc"]
+
+
+def test_what_is_noted_is_what_a_run_with_oracle_selection_reports(clusterer, planted):
+    data = planted(seed=3)
+    data.unlabelled = torch.arange(41) % 5 == 0
+    noted, chosen = clusterer(epochs=20, oracle=True).fit(data), clusterer(epochs=20, selection="oracle").fit(data)
+    assert (noted.oracle_.epoch, noted.oracle_.scores) == (chosen.epoch_, chosen.score(data))
+    assert chosen.oracle_ == noted.oracle_
+    assert noted.epoch_ == 19 > noted.oracle_.epoch
+    shorter = clusterer(epochs=noted.oracle_.epoch + 1).fit(data)
+    assert shorter.score(data) == noted.oracle_.scores, "all of one epoch"
+
+
+@pytest.mark.parametrize("y", [None, torch.zeros(41, 2)])
+def test_without_one_class_a_node_the_oracle_has_nothing_to_note(clusterer, planted, y):
+    data = planted()
+    data.y = y
+    assert clusterer(2, oracle=True).fit(data).oracle_ is None
+
+
+def test_a_run_that_ends_inside_the_warm_up_has_one_epoch_to_note(clusterer, planted):
+    data = planted()
+    model = clusterer(epochs=2, oracle=True).fit(data)
+    assert (model.oracle_.epoch, model.oracle_.scores) == (1, model.score(data))
+
+
+@pytest.mark.parametrize("name", ["scgc-l", "magi"])
+def test_there_is_no_oracle_where_clusters_are_made_at_the_end(planted, name):
+    model = GraphClusterer(2, method=name, oracle=True, training=TrainingConfig(epochs=2, device="cpu"))
+    assert model.fit(planted()).oracle_ is None
+
+
 def test_label_free_stops_once_ten_epochs_were_calm(clusterer, planted):
     data = planted()
     free = clusterer(epochs=200, selection="label_free", params={"warmup": 30}).fit(data)
