@@ -12,9 +12,9 @@ from graphcl.kernels.features import feature_product, propagate_features, row_no
 F64 = torch.float64
 
 
-def sparse_features(n, f, dtype=F64, seed=0):
+def sparse_features(n, f, dtype=F64, seed=0, share=0.15):
     torch.manual_seed(seed)
-    return torch.randn(n, f, dtype=dtype) * (torch.rand(n, f) < 0.2)
+    return torch.randn(n, f, dtype=dtype) * (torch.rand(n, f) < share)
 
 
 def graph(n, dtype=F64):
@@ -71,8 +71,9 @@ def test_the_transpose_is_found_once_and_goes_with_the_features():
     assert len(features._cache) == before
 
 
-def test_features_written_to_in_place_are_read_again():
-    dense = sparse_features(7, 5)
+@pytest.mark.parametrize("share", [0.15, 0.6])
+def test_features_written_to_in_place_are_read_again(share):
+    dense = sparse_features(7, 5, share=share)
     x = dense.to_sparse_csr()
     weight = torch.randn(5, 3, dtype=F64, requires_grad=True)
     feature_product(x, weight).sum().backward()
@@ -82,6 +83,24 @@ def test_features_written_to_in_place_are_read_again():
     out.sum().backward()
     torch.testing.assert_close(out, 2 * dense @ weight)
     torch.testing.assert_close(weight.grad, 2 * dense.t() @ torch.ones(7, 3, dtype=F64))
+
+
+def test_well_filled_features_are_made_dense_once_and_go_with_what_they_were_made_of():
+    gc.collect()
+    before = len(features._dense)
+    thin, full = (sparse_features(40, 30, share=share) for share in (0.05, 0.6))
+    weight = torch.randn(30, 3, dtype=F64, requires_grad=True)
+    sparse_thin, sparse_full = thin.to_sparse_csr(), full.to_sparse_csr()
+    for dense, x in ((thin, sparse_thin), (full, sparse_full), (full, sparse_full)):
+        weight.grad = None
+        out = feature_product(x, weight)
+        out.square().sum().backward()
+        torch.testing.assert_close(out, dense @ weight)
+        torch.testing.assert_close(weight.grad, 2 * dense.t() @ (dense @ weight.detach()))
+    assert len(features._dense) == before + 1
+    del x, sparse_full
+    gc.collect()
+    assert len(features._dense) == before
 
 
 @pytest.mark.parametrize("ord", [1, 2, math.inf])
