@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from graphcl.errors import InputError
-from graphcl.kernels import cached_adjacency
 from graphcl.kernels.ranks import Ranks, all_rows
 from graphcl.losses import PairLoss
 from graphcl.models.clustering.cluster_contrast import ClusterContrast
 from graphcl.models.encoders import PropagatedMLP
-from graphcl.models.encoders.propagated_mlp import propagated_features
 from graphcl.negatives import Exact, Negatives
 from graphcl.negatives.across_ranks import SplitExact
 
@@ -81,16 +78,14 @@ def _split_everyone(contrast: ClusterContrast, ranks: Ranks) -> Iterator[None]:
 @contextmanager
 def _by_rows(encoder: PropagatedMLP, ranks: Ranks) -> Iterator[None]:
     """Each rank embeds its rows, and gets those of the others; sparse features are embedded whole by everybody."""
-    whole = encoder.forward
+    whole = encoder.perceptron
 
-    def forward(x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
-        if x.layout != torch.strided or len(x) < ranks.size or x.shape[1] != encoder.first.in_features:
-            return whole(x, edge_index, edge_weight)
-        adjacency = cached_adjacency(edge_index, len(x), edge_weight=edge_weight, normalize="sym", self_loops=True)
-        mine = propagated_features(x, adjacency, encoder.hops).narrow(0, *ranks.share(len(x)))
-        return all_rows(encoder.second(torch.relu(encoder.first(mine))), ranks)
+    def perceptron(rows: Tensor) -> Tensor:
+        if len(rows) < ranks.size:
+            return whole(rows)
+        return all_rows(whole(rows.narrow(0, *ranks.share(len(rows)))), ranks)
 
-    with _in_place_of(encoder, "forward", forward):
+    with _in_place_of(encoder, "perceptron", perceptron):
         yield
 
 

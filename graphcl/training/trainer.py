@@ -45,6 +45,15 @@ class HasFitStart(Protocol):
 
 
 @runtime_checkable
+class HasCallEnd(Protocol):
+    """An observer that follows an epoch from one call of ``training_step`` to the next."""
+
+    def on_call_end(self, epoch: int, calls: int, expected: int) -> None:
+        """How many calls the epoch has behind it, and of how many, 0 where nobody knows. It is training time: take none."""
+        ...
+
+
+@runtime_checkable
 class HasBatches(Protocol):
     """Data that come in batches: every one is a step, and a pass over them is an epoch."""
 
@@ -73,7 +82,8 @@ class Trainer:
 
     Args:
         config: Epochs, learning rate, device, determinism.
-        observers: Told of every epoch, in this order. Their time is not counted as training time.
+        observers: Told of every epoch, in this order. Their time is not counted as training time. See also `HasFitStart` and
+            `HasCallEnd`.
         checkpoint: Where the run is kept, and taken up again; nowhere when ``None``.
     """
 
@@ -129,7 +139,8 @@ class Trainer:
     def _epoch(self, system: System, data: Data | HasBatches, state: TrainState) -> dict[str, float]:
         system.train()
         sums: dict[str, float] = {}
-        calls = 0
+        calls, expected = 0, _batches_an_epoch(data) if isinstance(data, HasBatches) else self.config.accumulate
+        followers = [observer for observer in self.observers if isinstance(observer, HasCallEnd)]
         for step, batches in enumerate(self._steps(system, data, state.epoch)):
             self._set_rate(data, state, step)
             state.optimizer.zero_grad(set_to_none=True)
@@ -139,7 +150,9 @@ class Trainer:
                     sums[name] = sums.get(name, 0.0) + value
                 loss = terms["loss"] / len(batches)
                 torch.autograd.backward(loss if state.scaler is None else state.scaler.scale(loss))
-            calls += len(batches)
+                calls += 1
+                for follower in followers:
+                    follower.on_call_end(state.epoch, calls, expected)
             self._move(state)
         if not calls:
             raise InputError("there is no batch to train on: the source of batches is empty")

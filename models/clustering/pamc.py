@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Literal, get_args
 
 import torch
@@ -10,16 +11,18 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError, unknown_name
+from graphcl.kernels import cached_adjacency
 from graphcl.losses import self_training, student_t, unit_rows
 from graphcl.models.clustering.cluster_contrast import ClusterContrast, Proxy
 from graphcl.models.clustering.initial import Initial, place_centres
-from graphcl.models.encoders import PropagatedMLP
+from graphcl.models.encoders import PropagatedMLP, propagated_features
 from graphcl.models.encoders.autoencoder import AutoEncoder
 
 Start = Literal["propagated", "autoencoder"]
 EVERYONE = 20_000  # nodes up to which the warm-up contrasts all with all
 DRAWS = 1_024
-ROWS = 65_536  # that are assigned at a time: on the way a row takes ten times what is left of it
+MANY = 65_536  # rows above which they are assigned part by part: on the way a row takes ten times what is left of it
+PART = 8_192  # rows of it: a few MB, which stay in the cache and which the allocator hands out again
 
 
 class PamC(nn.Module):
@@ -33,6 +36,10 @@ class PamC(nn.Module):
     towards its target distribution. A cluster that loses its last member stops repelling and may win members back through its
     centre.
     `ClusterContrast` has the contrast of both, plain for the former and filled for the latter.
+
+    A batch of a graph is contrasted with its own nodes, neighbours being those in the batch. Its dense features are those that
+    the whole graph propagated, once, so that a step costs what the batch costs and a node is embedded as in the whole graph.
+    An epoch is many steps then, and few epochs do: on a million nodes four of sixteen steps before the clusters and four after.
 
     Kulatilleke, Portmann and Chandra, 2022, https://arxiv.org/abs/2209.14067. Differs from the official code, besides what
     `MetaNode`, `NeighborContrast` and `PamCLoss` say: the propagated start; pre-training has the run's seed, where all runs
@@ -134,25 +141,28 @@ class PamC(nn.Module):
         self.initial: Initial | None = None
         self.clustered: Tensor
         self.register_buffer("clustered", torch.tensor(False))
+        self._whole: weakref.ref[Data] | None = None
 
     def on_epoch_start(self, epoch: int, data: Data) -> None:
         """Places the centres when the warm-up ends, or the auto-encoder is pre-trained."""
+        self._whole = weakref.ref(data)
         if epoch >= self.warmup and not self.clustered:
             self.place_centres(data)
 
     def on_fit_end(self, data: Data) -> None:
         """A run that ends inside the warm-up is clustered by k-means alone."""
+        self._whole = None
         if not self.clustered:
             self.place_centres(data)
 
     def training_step(self, data: Data) -> dict[str, Tensor]:
-        """One full-batch step: the terms by name."""
+        """One step, on the graph or a batch of it: the terms by name."""
         z = self._embed(data)
         if not self.clustered:
             draws = DRAWS if self.warmup_draws is None and len(z) > EVERYONE else self.warmup_draws
             loss = self.objective(z, data, None, draws=draws)
             return {"loss": loss, "contrast": loss.detach()}
-        if len(z) > ROWS and not self.objective.soft:
+        if len(z) > MANY and not self.objective.soft:
             clusters, sharpen = self._sharpened(z)
             contrast = self.objective(z, data, clusters)
         else:
@@ -173,7 +183,10 @@ class PamC(nn.Module):
         """Soft assignment of embeddings; ``None`` while there are no clusters yet."""
         if not self.clustered:
             return None
-        return torch.cat([student_t(rows, self.centres) for rows in torch.split(z, ROWS)])
+        q = z.new_empty(len(z), self.n_clusters)
+        for rows, out in zip(torch.split(z, PART), torch.split(q, PART), strict=True):
+            out.copy_(student_t(rows, self.centres))
+        return q
 
     def memory_estimate(self, num_nodes: int, num_edges: int, num_values: int) -> int:
         """Bytes that training takes at its peak besides the graph: fitted to runs on a CPU, and good to a factor of 2.
@@ -206,7 +219,13 @@ class PamC(nn.Module):
         if isinstance(self.encoder, AutoEncoder):
             z: Tensor = self.encoder(data.x)
             return z
-        return unit_rows(self.encoder(data.x, data.edge_index, data.edge_weight if "edge_weight" in data else None))
+        whole = None if self._whole is None or "n_id" not in data else self._whole()
+        if whole is None or whole is data or data.x.layout != torch.strided:
+            return unit_rows(self.encoder(data.x, data.edge_index, _weights(data)))
+        # A batch lacks most neighbours of its nodes: the whole graph has propagated its features, once.
+        adjacency = cached_adjacency(whole.edge_index, len(whole.x), edge_weight=_weights(whole), normalize="sym")
+        smooth = propagated_features(whole.x, adjacency, self.encoder.hops)
+        return unit_rows(self.encoder.perceptron(smooth.index_select(0, data.n_id)))
 
     def _sharpened(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Clusters and self-training of many nodes, some rows at a time: made again in the backward pass, never all at once.
@@ -216,7 +235,7 @@ class PamC(nn.Module):
         """
         mass, clusters = torch.zeros_like(self.centres[:, 0]), []
         with torch.no_grad():
-            for rows in torch.split(z, ROWS):
+            for rows in torch.split(z, PART):
                 q = student_t(rows, self.centres)
                 mass += q.sum(0)
                 clusters.append(q.argmax(1))
@@ -227,17 +246,24 @@ class PamC(nn.Module):
             weight = q.detach().square() / mass
             return self_training(q, weight / weight.sum(1, keepdim=True)) * (len(rows) / len(z))
 
-        parts = [checkpoint(part, rows, self.centres, use_reentrant=False) for rows in torch.split(z, ROWS)]
+        parts = [
+            checkpoint(part, rows, self.centres, use_reentrant=False, preserve_rng_state=False) for rows in torch.split(z, PART)
+        ]
         return torch.cat(clusters), torch.stack(parts).sum()
 
     def _memory(self, nodes: int, edges: int, values: int, hidden: int) -> int:
         dense = values == nodes * self.in_features
-        chunked = not self.objective.soft and nodes > ROWS
-        shared = 32 * self.n_clusters * (ROWS / nodes if chunked else 1)
+        part = PART / nodes if nodes > MANY else 1  # of the rows, where they are not held at once
+        shared = 32 * self.n_clusters * (1 if self.objective.soft else part)
         row = 12 * hidden + 40 * self.centres.shape[1] + int(shared)
         order = self.objective.order
         if isinstance(self.encoder, PropagatedMLP):
+            row -= int(12 * hidden * (1 - part)) if dense else 0
             return 2**26 + nodes * row + edges * (56 + 20 * (order - 1)) + values * (10 if dense else 30)
         fill = min(self.objective.max_fill or nodes, nodes, (edges / max(nodes, 1) + 1) ** order)
         weights = 40 * hidden * (self.in_features + 5 * hidden)
         return 2**26 + nodes * (6 * row + int(48 * fill)) + weights + 4 * nodes * self.in_features + 56 * edges
+
+
+def _weights(data: Data) -> Tensor | None:
+    return data.edge_weight if "edge_weight" in data else None

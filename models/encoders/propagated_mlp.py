@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from graphcl.errors import InputError
 from graphcl.kernels import Adjacency, WeakTensorCache, cached_adjacency, feature_product, propagate, propagate_features
 
 _propagated: WeakTensorCache[Tensor] = WeakTensorCache()
 _unit_rows: WeakTensorCache[Tensor] = WeakTensorCache()
+MANY = 65_536  # rows above which the hidden layer is not held: made part by part, and again in the backward pass
+PART = 16_384  # rows of it: 16 MB of 256 units, which the allocator hands out again; larger ones are fresh pages every time
 
 
 class PropagatedMLP(nn.Module):
@@ -56,15 +59,30 @@ class PropagatedMLP(nn.Module):
         if x.requires_grad:
             raise InputError("the features are propagated once, as data: give this encoder an x that requires no gradient")
         adj = cached_adjacency(edge_index, len(x), edge_weight=edge_weight, normalize="sym", self_loops=True)
-        hidden = torch.relu(self._smoothed(x, adj) + self.first.bias)
-        out: Tensor = self.second(hidden)
+        if x.layout == torch.strided:
+            return self.perceptron(propagated_features(x, adj, self.hops))
+        smooth = propagate(adj, feature_product(unit_rows(x), self.first.weight.T), self.hops)
+        out: Tensor = self.second(torch.relu(smooth + self.first.bias))
         return out
 
-    def _smoothed(self, x: Tensor, adj: Adjacency) -> Tensor:
-        weight = self.first.weight.T
-        if x.layout == torch.strided:
-            return propagated_features(x, adj, self.hops) @ weight
-        return propagate(adj, feature_product(unit_rows(x), weight), self.hops)
+    def perceptron(self, rows: Tensor) -> Tensor:
+        """The two layers alone, of `propagated_features` or some of their rows.
+
+        Shapes:
+            rows: ``(n, F)``; returns: ``(n, D)``.
+        """
+        if len(rows) <= MANY:
+            return self._layers(rows)
+        parts = torch.split(rows, PART)
+        if not torch.is_grad_enabled():
+            return torch.cat([self._layers(part) for part in parts])
+        # Nothing is drawn on the way, so that no random state has to be kept.
+        again = [checkpoint(self._layers, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        return torch.cat(again)
+
+    def _layers(self, rows: Tensor) -> Tensor:
+        out: Tensor = self.second(torch.relu(self.first(rows)))
+        return out
 
 
 def propagated_features(x: Tensor, adj: Adjacency, hops: int) -> Tensor:
@@ -75,7 +93,8 @@ def propagated_features(x: Tensor, adj: Adjacency, hops: int) -> Tensor:
     """
 
     def build() -> Tensor:
-        return propagate_features(adj, unit_rows(x), hops)
+        with torch.no_grad():  # dense unit rows serve this once: nobody has to remember them
+            return propagate_features(adj, F.normalize(x, dim=1) if x.layout == torch.strided else unit_rows(x), hops)
 
     return _propagated.get((x, adj.values), hops, build)
 

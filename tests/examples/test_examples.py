@@ -86,3 +86,14 @@ def test_the_large_graph_is_trained_on_in_batches_and_its_communities_are_found(
     found = {line.split()[5]: float(line.split("finds ")[1][:5]) for line in lines if "finds " in line}
     assert found["embedding"] > 0.9 > found["features"]
     assert not list(tmp_path.iterdir())
+
+
+def test_clusters_of_a_large_graph_are_found_in_batches_where_its_features_show_none(tmp_path):
+    script = next(path for path in EXAMPLES if path.name == "07_cluster_a_million_nodes.py")
+    lines = run(script, tmp_path).splitlines()
+    assert lines[0].startswith("20,000 nodes, 200,000 edges in ")
+    ari = {line.split(" ARI ")[0].strip(): float(line.split(" ARI ")[1].split()[0]) for line in lines[1:]}
+    assert set(ari) == {"PamC", "k-means, features", "k-means, filtered features"}
+    assert ari["PamC"] > 0.95
+    assert ari["k-means, features"] < 0.1
+    assert not list(tmp_path.iterdir())

@@ -59,6 +59,25 @@ def fit_all():
     return found
 
 
+def rows_embedded():
+    """How many rows went through the perceptron in each step, on the whole graph and in batches."""
+    layers, found = PropagatedMLP._layers, {}
+    for name, more in (("graph", {}), ("batches", {"batch_nodes": 20})):
+        seen = found[name] = []
+
+        def watched(self, rows, seen=seen):
+            if torch.is_grad_enabled():
+                seen.append(len(rows))
+            return layers(self, rows)
+
+        PropagatedMLP._layers = watched
+        try:
+            GraphClusterer(2, params=PAMC, training=loop(**more)).fit(graph())
+        finally:
+            PropagatedMLP._layers = layers
+    return found
+
+
 def run(folder, said, seeds=(0, 1)):
     config = RunConfig("grace", "planted", seeds=seeds, model=SMALL, training=loop(checkpoint_seconds=0.0))
     return run_system(config, graph(), folder, say=said.append)
@@ -68,6 +87,7 @@ def work(path):
     ranks, found, path, whole = Ranks.of(), {"said": []}, Path(path), GRACE.training_step
     with joined(CPU):
         found["fitted"] = fit_all()
+        found["rows"] = rows_embedded()
     found["metrics"] = run(RunFolder(path / "through"), found["said"]).metrics
     calls = []
 
@@ -110,6 +130,15 @@ def test_two_ranks_train_what_one_process_trains(found):
         assert np.array_equal(*(one["fitted"][name][0] for one in found)), name
 
 
+def test_every_rank_embeds_its_share_of_the_rows_of_a_step(found):
+    alone = rows_embedded()
+    assert alone["graph"] == [41] * 8
+    assert len(alone["batches"]) == 8 * 3
+    for name, rows in alone.items():
+        assert found[0]["rows"][name] == [(count + 1) // 2 for count in rows], name
+        assert found[1]["rows"][name] == [count // 2 for count in rows], name
+
+
 def test_the_first_rank_writes_and_speaks_and_the_others_are_silent(found, path):
     assert found[1]["said"] == []
     assert found[1]["metrics"] == {"metrics": {}}
@@ -139,10 +168,12 @@ def test_what_is_shared_is_put_back_after_a_step():
             shared_work(system, Ranks(0, 2))(stack)
         assert repr(grace.contrast.criterion.negatives) == "SplitExact(ranks=2)"
         assert repr(pamc.objective._estimator(None)) == "SplitExact(ranks=2)"
-        assert "forward" in vars(pamc.encoder)
+        assert "perceptron" in vars(pamc.encoder)
+        row = torch.randn(1, 5)
+        assert torch.equal(pamc.encoder.perceptron(row), PropagatedMLP.perceptron(pamc.encoder, row)), "too few to share"
     assert type(grace.contrast.criterion.negatives) is Exact
     assert type(pamc.objective._estimator(None)) is Exact
-    assert pamc.encoder.forward.__func__ is PropagatedMLP.forward
+    assert pamc.encoder.perceptron.__func__ is PropagatedMLP.perceptron
 
 
 @pytest.mark.parametrize(

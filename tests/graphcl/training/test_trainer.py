@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
-from graphcl.training import NonFiniteLossError, Trainer, TrainingConfig
+from graphcl.training import NodeBatches, NonFiniteLossError, Trainer, TrainingConfig
 
 
 def config(epochs=5, lr=0.05):
@@ -339,6 +339,34 @@ def test_a_source_without_a_batch_is_refused(make_system, points):
     source.batches = lambda epoch: iter(())
     with pytest.raises(InputError, match="no batch"):
         Trainer(config(1)).fit(make_system(), source)
+
+
+class Follower(Watch):
+    """Notes the calls within an epoch as well."""
+
+    def on_call_end(self, epoch, calls, expected):
+        self.log.append((epoch, calls, expected))
+
+
+def followed(make_system, source, accumulate):
+    watch = Follower()
+    Trainer(TrainingConfig(epochs=2, accumulate=accumulate, device="cpu"), [Watch(), watch]).fit(make_system(), source)
+    ends = [at for at, entry in enumerate(watch.log) if entry[0] == ""]
+    assert len(ends) == 2
+    assert ends[-1] == len(watch.log) - 1, "an epoch ends after its calls"
+    return [entry for entry in watch.log if entry[0] != ""]
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_an_observer_that_asks_for_it_follows_the_calls_of_an_epoch(make_system, points, accumulate):
+    graph = followed(make_system, points, accumulate)
+    assert graph == [(epoch, call + 1, accumulate) for epoch in range(2) for call in range(accumulate)]
+    batches = [(epoch, call + 1) for epoch in range(2) for call in range(4)]
+    for source, expected in ((Pieces(points, 3), 0), (Counted(points, 3), 4), (Stepped(points, 3), 4)):
+        assert followed(make_system, source, accumulate) == [(*call, expected) for call in batches]
+    ring = torch.arange(11)
+    graph = Data(x=points.x, edge_index=torch.stack([ring, ring.roll(1)]))
+    assert followed(make_system, NodeBatches(graph, 3), accumulate) == [(*call, 4) for call in batches]
 
 
 class Rates:

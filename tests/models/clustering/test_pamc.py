@@ -1,5 +1,7 @@
 import copy
+import gc
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -143,9 +145,69 @@ def test_many_nodes_are_sharpened_in_parts_to_the_same_loss_and_gradients(option
         return [*terms.values(), *(p.grad.clone() for p in system.parameters() if p.grad is not None)]
 
     whole = step()
-    monkeypatch.setattr("graphcl.models.clustering.pamc.ROWS", 7)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.MANY", 7)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.PART", 7)
     for a, b in zip(whole, step(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def batch_of(data, nodes):
+    """The graph induced by some nodes, as batches come."""
+    place = torch.full((data.num_nodes,), -1)
+    place[nodes] = torch.arange(len(nodes))
+    edges = place[data.edge_index]
+    kept = (edges >= 0).all(0)
+    weight = {"edge_weight": data.edge_weight[kept]} if "edge_weight" in data else {}
+    return Data(x=data.x[nodes], edge_index=edges[:, kept], n_id=nodes, num_nodes=len(nodes), **weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_batch_has_the_features_that_the_whole_graph_propagated(weighted):
+    data, system = blocks((40, 50, 30), weighted=weighted), small()
+    whole = system.embed(data)
+    nodes = torch.randperm(120)[:25]
+    batch = batch_of(data, nodes)
+    assert not torch.allclose(system.embed(batch), whole[nodes], atol=1e-3), "by its own edges, while nobody knows the graph"
+    system.on_epoch_start(0, data)
+    torch.testing.assert_close(system.embed(batch), whole[nodes])
+    torch.testing.assert_close(system.embed(data), whole)
+    terms, gradients = step(system, batch)
+    want = system.objective(whole[nodes], batch, None)
+    torch.testing.assert_close(terms["loss"], want)
+    assert gradients["encoder.first.weight"].abs().max() > 0
+    system.on_fit_end(data)
+    assert not torch.allclose(system.embed(batch), whole[nodes], atol=1e-3), "another graph may come next"
+
+
+def test_a_graph_that_brings_ids_of_its_own_is_no_batch_and_sparse_features_stay_with_theirs():
+    data, system = blocks(), small()
+    want = system.embed(data)
+    data.n_id = torch.arange(31).flip(0)
+    system.on_epoch_start(0, data)
+    assert torch.equal(system.embed(data), want)
+    sparse = blocks()
+    sparse.x = sparse.x.relu().to_sparse_csr()
+    part = batch_of(blocks(), torch.arange(20))
+    part.x = part.x.relu().to_sparse_csr()
+    alone = system.embed(part)
+    system.on_epoch_start(0, sparse)
+    assert torch.equal(system.embed(part), alone)
+
+
+def test_the_graph_that_is_trained_on_is_not_kept_alive():
+    data, system = blocks(), small()
+    system.on_epoch_start(0, data)
+    batch = batch_of(data, torch.arange(20))
+    del data
+    gc.collect()
+    assert torch.isfinite(system.embed(batch)).all()
+
+
+def test_a_system_that_was_trained_can_be_pickled():
+    data = blocks()
+    system, _ = fit(data)
+    again = pickle.loads(pickle.dumps(system))
+    assert torch.equal(again.embed(data), system.embed(data))
 
 
 def test_assignments_of_many_nodes_are_those_of_all_at_once(monkeypatch):
@@ -153,7 +215,8 @@ def test_assignments_of_many_nodes_are_those_of_all_at_once(monkeypatch):
     system.on_epoch_start(0, data)
     z = system.embed(data)
     whole = system.assign(z)
-    monkeypatch.setattr("graphcl.models.clustering.pamc.ROWS", 7)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.MANY", 7)
+    monkeypatch.setattr("graphcl.models.clustering.pamc.PART", 7)
     torch.testing.assert_close(system.assign(z), whole)
 
 
@@ -461,6 +524,15 @@ def test_the_estimate_grows_with_everything_that_takes_memory():
     assert small(width=9).memory_estimate(1000, 5000, 6000) > plain
     assert small(order=2).memory_estimate(1000, 5000, 6000) > plain
     assert isinstance(small(), HasMemoryEstimate)
+
+
+def test_the_hidden_layer_of_very_many_nodes_is_not_counted_where_it_is_not_held():
+    narrow, wide = small(), small(hidden=256)
+    few, many = (60_000, 10, 360_000), (1_000_000, 10, 6_000_000)
+    assert wide.memory_estimate(*few) > 2 * narrow.memory_estimate(*few)
+    assert wide.memory_estimate(*many) < 1.1 * narrow.memory_estimate(*many)
+    sparse = (1_000_000, 10, 3_000_000)
+    assert wide.memory_estimate(*sparse) > 2 * narrow.memory_estimate(*sparse)
 
 
 @pytest.mark.parametrize("hidden", [24, 64, 65, 512])

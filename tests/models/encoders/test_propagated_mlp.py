@@ -105,8 +105,12 @@ def test_what_was_propagated_goes_with_the_features():
     kept = len(propagated_mlp._propagated), len(propagated_mlp._unit_rows)
     x, index, _ = graph()
     PropagatedMLP(5, 3)(x, index)
-    assert (len(propagated_mlp._propagated), len(propagated_mlp._unit_rows)) == (kept[0] + 1, kept[1] + 1)
-    del x, index
+    sparse = x.to_sparse_csr()
+    PropagatedMLP(5, 3)(sparse, index)
+    propagated_features(sparse, cached_adjacency(index, 7), 2)
+    # Dense rows of length 1 serve the propagation alone.
+    assert (len(propagated_mlp._propagated), len(propagated_mlp._unit_rows)) == (kept[0] + 2, kept[1] + 1)
+    del x, index, sparse
     gc.collect()
     assert (len(propagated_mlp._propagated), len(propagated_mlp._unit_rows)) == kept
 
@@ -157,3 +161,31 @@ def test_widths_and_hops_out_of_range_are_named(name, options):
 def test_an_edge_to_a_node_that_is_not_there_is_refused():
     with pytest.raises(InputError):
         PropagatedMLP(5, 3)(torch.ones(7, 5), torch.tensor([[0], [7]]))
+
+
+def test_the_perceptron_takes_rows_that_were_propagated_before():
+    x, index, _ = graph()
+    encoder = PropagatedMLP(5, 3, hidden=11)
+    smooth = propagated_features(x, cached_adjacency(index, 7), 2)
+    rows = torch.tensor([4, 0, 5])
+    torch.testing.assert_close(encoder.perceptron(smooth[rows]), encoder(x, index)[rows])
+
+
+def test_many_rows_are_embedded_in_parts_to_the_same_numbers_and_gradients(monkeypatch):
+    x, index, _ = graph()
+    encoder = PropagatedMLP(5, 3, hidden=11)
+
+    def run():
+        out = encoder(x, index)
+        with torch.no_grad():
+            torch.testing.assert_close(encoder(x, index), out)
+        return out, torch.autograd.grad(out.square().sum(), encoder.parameters())
+
+    whole = run()
+    monkeypatch.setattr("graphcl.models.encoders.propagated_mlp.MANY", 6)
+    monkeypatch.setattr("graphcl.models.encoders.propagated_mlp.PART", 2)
+    most = []
+    encoder.first.register_forward_hook(lambda module, inputs, out: most.append(len(inputs[0])))
+    torch.testing.assert_close(run(), whole)
+    assert max(most) == 2
+    assert len(most) == 3 * 4, "forward, without gradients, and again backwards"
