@@ -3,10 +3,10 @@
     python benchmarks/node.py --data ROOT [--sets amazon_photo] [--systems grace pot-grace ...] [--rounds 5]
     python benchmarks/node.py --data ROOT --parts memory
 
-``epochs`` trains every system by its recipe for the set, epoch after epoch in turns in one process; what is told is the CPU
-time of its epoch over that of GRACE's in the same round, the median over the rounds. What a system finds out about the graph once,
-centralities, communities, a diffusion, happens in the first round, which does not count. ``pot-grace`` has GRACE's settings, so
-that the two differ by its bounds alone, which may add 30 %.
+``epochs`` trains every system by its recipe for the set, an epoch of each in turns, in one process; what is told is the CPU
+time of its epoch over that of GRACE's in the same round, the median over the rounds. What a system finds out about the graph
+once, centralities, communities, a diffusion, happens in the first round, which does not count. ``pot-grace`` has GRACE's
+settings, so that the two differ by its bounds alone, which may add 30 %.
 
 ``memory`` is one epoch of GRACE, with all 34,493 nodes against all, in a fresh process: the highest resident size less that
 before the first step, when the data and the model are there (Linux only). The target is 1.5 GB.

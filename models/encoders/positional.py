@@ -16,7 +16,7 @@ from graphcl.errors import InputError
 from graphcl.kernels import Adjacency
 
 # Where few eigenvalues are distinct, Lanczos breaks down and goes on from a random vector; older SciPy cannot seed that one.
-LARGEST_EXACT = 100_000  # nodes; Lanczos takes minutes above, since the leading eigenvalues of large graphs are hardly apart
+LARGEST_EXACT = 20_000  # nodes; Lanczos takes minutes above, since the leading eigenvalues of large graphs are hardly apart
 OVERSAMPLING, PASSES = 8, 12
 _SEEDED: dict[str, Any] = {"rng": 0} if "rng" in signature(eigsh).parameters else {}
 
@@ -24,7 +24,7 @@ _SEEDED: dict[str, Any] = {"rng": 0} if "rng" in signature(eigsh).parameters els
 def positional_features(adj: Adjacency, width: int = 32) -> Tensor:
     """Leading eigenvectors of the symmetrically normalised adjacency, each scaled by its eigenvalue, and the log-degree.
 
-    Above 100,000 nodes a randomised range finder takes the place of Lanczos: a subspace in which smooth vectors prevail, not
+    Above 20,000 nodes a randomised range finder takes the place of Lanczos: a subspace in which smooth vectors prevail, not
     the eigenvectors themselves. Time ``O(E width)`` a pass, twelve passes.
 
     The same numbers every time: Lanczos starts from a fixed vector and every eigenvector's largest entry is positive.
