@@ -18,12 +18,18 @@ seeds a batch and fanouts 5, 5: 113,000 nodes a batch, whose seeds alone are con
     an epoch of 245 steps, extrapolated  1130-1290
     the whole graph embedded                   18      8.4    2.76 GiB (3.43 with whole layers instead of blocks of rows)
 
-A whole epoch, --noise 12, the machine shared by three programs; peaks are those of each part alone:
+A whole epoch of 245 batches; ``cca-ssg`` with --noise 12 on a machine shared by three programs, the others with --noise 8 and
+at most one more program; peaks are those of each part alone:
 
-    cca-ssg: 245 steps                    764      524   2.37 GiB
-    the whole graph embedded               11      7.4   2.89 GiB
-    adjusted Rand index                 0.926, as initialised 0.946, of the features 0.006
+                                   seconds   of CPU   training   embedding    ARI   as initialised   features
+    grace (meta-nodes)                 651      647   2.47 GiB    2.90 GiB  1.000            0.987      0.034
+    bgrl                              1053     1036   2.99 GiB    2.89 GiB  0.999            0.994      0.034
+    cca-ssg                            764      524   2.37 GiB    2.89 GiB  0.926            0.946      0.006
 
+- The peak of an epoch after an embedding holds what the allocator kept of that: 12 steps of BGRL alone come to 2.62 GiB.
+- Two fifths of an epoch go to the kernel, which clears pages that the C library gave back after each step. Where it keeps them,
+  MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=67108864 in the environment of glibc,
+  12 steps of BGRL take 29 s in place of 49, and 3.66 GiB in place of 2.62. Huge pages (THP_MEM_ALLOC_ENABLE=1) changed nothing.
 - The block model asks for nothing but smoothing: an epoch of decorrelation takes two points from what a random network finds.
 - PyG's NeighborLoader could not be compared: it needs pyg-lib or torch-sparse, and neither could be had.
 - More threads than free cores are worse than one: with two, while others computed, sampling fell to 0.1M nodes a second.
