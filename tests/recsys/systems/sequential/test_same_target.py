@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from sequential_systems import sequences_of, some_sequences
 
-from graphcl.recsys.data.id_map import IdMap
-from graphcl.recsys.sequences import PrefixRows, Sequences
+from graphcl.recsys.sequences import PrefixRows
 from graphcl.recsys.systems.sequential import same_target
 from graphcl.recsys.systems.sequential.same_target import last_other
-
-
-def sequences_of(rows, num_items=None):
-    values = np.array([item for row in rows for item in row], dtype=np.int32)
-    indptr = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-    return Sequences(IdMap.count(len(rows)), IdMap.count(num_items or int(values.max()) + 1), values, indptr)
-
-
-def some_sequences(users=40, items=15, longest=9, seed=0):
-    rng = np.random.default_rng(seed)
-    return sequences_of([rng.integers(items, size=rng.integers(0, longest + 1)).tolist() for _ in range(users)], items)
 
 
 def by_loop(rows):
