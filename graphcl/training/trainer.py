@@ -98,8 +98,8 @@ class Trainer:
         """The state of a run before its first epoch."""
         config = self.config
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        # One kernel for all tensors: a twelfth of the time on a table of items, where Adam was a tenth of a step. Under fp16 the
-        # scaler would hand it the inverse of its scale, a way that is left alone here.
+        # One kernel for all tensors: a twelfth of the time on a table of items, where Adam was a tenth of a step. Under fp16
+        # the scaler would hand it the inverse of its scale, a way that is left alone here.
         fused = config.precision != "fp16"
         optimizer = kind(system.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
         return TrainState(optimizer, torch.amp.GradScaler("cuda") if config.precision == "fp16" else None)

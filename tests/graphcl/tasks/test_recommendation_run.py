@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -68,6 +69,16 @@ def test_the_protocol_says_how_the_numbers_came_about(done):
     assert protocol["stamp"] == ("; ".join(protocol["stamps"]) or None)
     assert protocol["best_epochs"] == [epoch for epoch in protocol["best_epochs"] if epoch in (1, 3)]
     assert done[2]["counts"]["items"] == 14
+
+
+@pytest.mark.parametrize(("every", "lr", "told"), [(100, 0.01, True), (1, 1e-12, False)])
+def test_it_is_said_when_the_last_epoch_was_the_best(every, lr, told, davis, tmp_path):
+    """The only one that is looked at is the best; at a rate of nothing it is the first."""
+    lines = []
+    settings = replace(config(seeds=(3,), epochs=2, baselines=False), every=every)
+    settings = replace(settings, training=replace(settings.training, lr=lr))
+    run_system(settings, davis, RunFolder(tmp_path / "r"), say=lines.append)
+    assert any("the last of 2 epochs with seed 3: more --epochs" in line for line in lines) is told
 
 
 def test_the_test_part_is_read_once_a_seed_and_once_a_baseline(done):
