@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from killed import Dies, Killed
 
 from graphcl.recsys.data.id_map import IdMap
 from graphcl.recsys.sequences import Sequences
@@ -32,16 +33,6 @@ def nt_xent(first, second, ids=None):
     return F.cross_entropy((rows @ rows.T).masked_fill(out, -torch.inf), partner)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Dies:
-    def on_epoch_end(self, epoch, terms):
-        if epoch == 1:
-            raise Killed
-
-
 def trained(system, epochs=2, observers=(), checkpoint=None):
     config = TrainingConfig(epochs=epochs, lr=0.01, device="cpu")
     return Trainer(config, observers, checkpoint).fit(system, system.source())
@@ -60,6 +51,6 @@ def goes_on(build, tmp_path):
         return system.state_dict()
 
     with pytest.raises(Killed):
-        fit([Dies()])
+        fit([Dies(1)])
     again, whole = fit(), fit(kept=False)
     return list(again) == list(whole) and all(map(torch.equal, again.values(), whole.values()))

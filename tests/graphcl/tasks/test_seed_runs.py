@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import yaml
+from killed import Dies, Killed
 from torch import nn
 from torch_geometric.data import Data
 
@@ -26,19 +27,6 @@ class Noise(nn.Module):
 
     def training_step(self, batch):
         return {"loss": (self.line(batch.x + torch.randn_like(batch.x))).square().mean()}
-
-
-class Killed(BaseException):
-    pass
-
-
-class Dies:
-    def __init__(self, after):
-        self.after = after
-
-    def on_epoch_end(self, epoch, terms):
-        if epoch == self.after:
-            raise Killed
 
 
 @pytest.fixture

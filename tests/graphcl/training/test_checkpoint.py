@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from killed import Killed
 from torch import nn
 
 from graphcl.errors import InputError
@@ -10,10 +11,6 @@ from graphcl.training import Checkpoint, RunFolder, Stateful, Trainer, TrainingC
 from graphcl.training import tensor_file as format_of
 
 IDENTITY = {"configuration": "abc", "data": "def", "device": "cpu"}
-
-
-class Killed(BaseException):
-    pass
 
 
 class Memory:

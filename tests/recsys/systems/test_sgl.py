@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from killed import Dies, Killed
 
 from graphcl.errors import InputError
 from graphcl.losses import TWO_VIEWS
@@ -139,16 +140,6 @@ def test_without_contrast_nothing_is_drawn_and_training_is_that_of_lightgcn(make
     assert all(map(torch.equal, systems[0].parameters(), systems[1].parameters()))
 
 
-class Killed(BaseException):
-    pass
-
-
-class Dies:
-    def on_epoch_end(self, epoch, terms):
-        if epoch == 2:
-            raise Killed
-
-
 @pytest.mark.parametrize("negatives", ["exact", "meta-node"])
 def test_a_run_that_was_killed_goes_on_with_the_views_it_would_have_had(negatives, make_graph, dense, tmp_path):
     graph = make_graph(dense, torch.float32)
@@ -165,7 +156,7 @@ def test_a_run_that_was_killed_goes_on_with_the_views_it_would_have_had(negative
         return system
 
     with pytest.raises(Killed):
-        fit([Dies()])
+        fit([Dies(2)])
     assert all(map(torch.equal, fit().parameters(), fit(kept=False).parameters()))
 
 
