@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
-from graphcl.training import NodeBatches, NonFiniteLossError, Trainer, TrainingConfig
+from graphcl.training import NodeBatches, NonFiniteLossError, Trainer, TrainingConfig, heap
 
 
 def config(epochs=5, lr=0.05):
@@ -307,6 +307,16 @@ def test_every_batch_is_a_step_and_a_pass_over_them_an_epoch(make_system, points
     assert source.epochs == [0, 1]
     assert calls == [(0, source), (1, source)]
     assert {float(slot["step"]) for slot in state.optimizer.state.values()} == {2.0 * steps}
+
+
+@pytest.mark.parametrize(("source", "long", "trims"), [("batches", 0, 3), ("batches", 60, 0), ("graph", 0, 0)])
+def test_the_heap_is_trimmed_after_long_epochs_of_batches(make_system, points, monkeypatch, source, long, trims):
+    """Batches differ in size and leave holes; a graph comes to the same sizes every epoch."""
+    calls = []
+    monkeypatch.setattr(heap, "trim", lambda: calls.append(1))
+    monkeypatch.setattr("graphcl.training.trainer.LONG_EPOCH", long)
+    Trainer(config(3)).fit(make_system(), Pieces(points, 3) if source == "batches" else points)
+    assert len(calls) == trims
 
 
 def test_the_terms_of_an_epoch_of_batches_are_their_mean(make_system, points):
