@@ -29,7 +29,8 @@ at most one more program; peaks are those of each part alone:
 - The peak of an epoch after an embedding holds what the allocator kept of that: 12 steps of BGRL alone come to 2.62 GiB.
 - A third (GRACE) to two fifths (BGRL) of an epoch go to the kernel, which clears pages that the C library gave back after each
   step. Where it keeps them (MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=67108864 in
-  the environment of glibc), 12 steps of BGRL take 29 s in place of 49, and 3.66 GiB in place of 2.62. Huge pages (THP_MEM_ALLOC_ENABLE=1) changed nothing.
+  the environment of glibc), 12 steps of BGRL take 29 s in place of 49, and 3.66 GiB in place of 2.62. Huge pages
+  (THP_MEM_ALLOC_ENABLE=1) changed nothing.
 - The block model asks for nothing but smoothing: an epoch of decorrelation takes two points from what a random network finds.
 - PyG's NeighborLoader could not be compared: it needs pyg-lib or torch-sparse, and neither could be had.
 - More threads than free cores are worse than one: with two, while others computed, sampling fell to 0.1M nodes a second.
