@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from graphcl.errors import InputError
 from graphcl.training.system import HasMemoryEstimate
 
+SMALLEST_BATCH = 256  # nodes; contrast among fewer says little
 UNLIMITED = 2**60  # cgroups of the first version say "no limit" by a number near 2**63
 
 
@@ -42,12 +43,24 @@ def check_memory(system: object, data: Data, device: torch.device) -> None:
         remedy = f"--set {setting} fits"
     elif device.type != "cpu" and (host is None or need <= host):
         remedy = "--device cpu fits"
+    elif (nodes := _fitting_batch(system, sizes, available)) is not None:
+        remedy = f"batches of its nodes fit: --batch-nodes {nodes}"
     else:
         remedy = "no setting fits: take a smaller graph or a larger machine"
     raise InputError(
         f"training needs about {_shown(need)} of memory and {device} has {_shown(available)} free; {remedy} "
         "(or try your luck with --set preflight=false)"
     )
+
+
+def _fitting_batch(system: HasMemoryEstimate, sizes: tuple[int, int, int], available: int) -> int | None:
+    """The largest power of two of nodes whose share of the graph fits, out of those that are worth a step."""
+    nodes = 1 << (sizes[0] - 1).bit_length() >> 1
+    while nodes >= SMALLEST_BATCH:
+        if system.memory_estimate(nodes, *(size * nodes // sizes[0] for size in sizes[1:])) <= available:
+            return nodes
+        nodes //= 2
+    return None
 
 
 def available_memory(device: torch.device, root: Path = Path("/")) -> int | None:

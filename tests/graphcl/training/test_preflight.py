@@ -74,6 +74,20 @@ def test_a_graph_too_large_for_the_card_may_fit_the_host(data, has):
         check_memory(Hungry(8 * GIB), data, torch.device("cuda"))
 
 
+@pytest.mark.parametrize(
+    ("free", "remedy"),
+    [(5000, "--batch-nodes 4096"), (3000, "--batch-nodes 2048"), (256, "--batch-nodes 256"), (255, "no setting fits")],
+)
+def test_batches_are_advised_where_a_share_of_the_graph_fits(has, free, remedy):
+    """Of a system that takes half a byte for a node and half a byte for an edge, of which there are as many."""
+    has(cpu=free)
+    system = Hungry(0)
+    system.memory_estimate = lambda nodes, edges, values: (nodes + edges) // 2
+    graph = Data(x=torch.zeros(8000, 4), edge_index=torch.zeros(2, 8000, dtype=torch.long))
+    with pytest.raises(InputError, match=rf"{remedy} |{remedy}: "):
+        check_memory(system, graph, CPU)
+
+
 def test_where_need_or_supply_is_unknown_the_run_may_try(data, has):
     has(cpu=1)
     check_memory(object(), data, CPU)
