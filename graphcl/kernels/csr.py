@@ -19,6 +19,9 @@ from graphcl.errors import InputError
 from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.pattern import Pattern
 
+PANEL = 32  # columns: two cache lines of a row
+CACHE = 2**23  # bytes that a core may hope to keep of what it gathers from; products lose half as much again
+
 
 class CSR:
     """Values on a pattern: an ``N x M`` sparse matrix that remembers its transpose.
@@ -169,9 +172,28 @@ def _product(matrix: CSR, x: Tensor, transposed: bool, backend: Backend) -> Tens
 
 def _torch_product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor, rows: int) -> Tensor:
     out = x.new_empty(rows, x.size(1))
+    matrix = _torch_csr(crow, col, values, (rows, x.size(0)))
     # `csr @ x` fills one fresh N x D array with zeros, copies it to another and adds to that; writing into an
     # uninitialised one touches memory once. With beta=0 the old content of `out` is ignored, NaN included.
-    return torch.addmm(out, _torch_csr(crow, col, values, (rows, x.size(0))), x, beta=0, out=out)
+    if not _pays_in_panels(len(col), x):
+        return torch.addmm(out, matrix, x, beta=0, out=out)
+    for start in range(0, x.size(1), PANEL):
+        width = min(PANEL, x.size(1) - start)
+        part = out.narrow(1, start, width)
+        torch.addmm(part, matrix, x.narrow(1, start, width).contiguous(), beta=0, out=part)
+    return out
+
+
+def _pays_in_panels(nnz: int, x: Tensor) -> bool:
+    """Whether the rows that a product gathers leave the caches, and would stay there a few columns at a time.
+
+    They are then fetched from memory once in place of once for each entry: half the time on co-purchase and co-author graphs,
+    and the same bits. What it costs, a copy of ``x`` and the pattern read again for every panel, shows in sparser graphs.
+    """
+    rows, width = x.shape
+    column = x.element_size() * rows
+    helps = column * PANEL <= CACHE < column * width / 1.5
+    return x.device.type == "cpu" and helps and width >= 4 * PANEL and nnz >= 8 * rows
 
 
 def _sampled_dots(pattern: Pattern, a: Tensor, b: Tensor, backend: Backend) -> Tensor:

@@ -13,9 +13,8 @@ from graphcl.kernels import Adjacency, edge_dot, feature_product, propagate
 from graphcl.kernels.csr import CSR, multiply
 from graphcl.kernels.pattern import Pattern
 from graphcl.models.encoders import GCN
+from graphcl.models.node.pot_lines import NOTHING, Parts, relu_lines
 from graphcl.models.node.view import DrawnView
-
-_NOTHING = 1e-30  # added to a gap that may be 0: the input is 0 for certain then, and so is every line
 
 
 class EdgeBounds(NamedTuple):
@@ -178,12 +177,12 @@ def relax(gcn: GCN, bounds: EdgeBounds, product: Tensor, direction: Tensor) -> R
         product: ``(N, H)``; direction: ``(N, D)``; see `Relaxation`.
     """
     weight, slope = gcn.weights[1], _negative_slope(gcn)
-    signs = _Signs.of(product)
+    signs = Parts.of(product)
     bottom, top = _interval(bounds, signs, signs, gcn.biases[0])
     slope_1, offset_1 = _lines(bottom, top, slope)
     low, high = _image(bottom, top, slope)
-    centre, radius = (low + high) / 2 @ weight, (high - low) / 2 @ weight.abs()
-    bottom, top = _interval(bounds, _Signs.of(centre - radius), _Signs.of(centre + radius), gcn.biases[1])
+    centre, radius = (low + high) @ (weight / 2), (high - low) @ (weight.abs() / 2)
+    bottom, top = _interval(bounds, Parts.of(centre - radius), Parts.of(centre + radius), gcn.biases[1])
     slope_2, offset_2 = _lines(bottom, top, slope)
     share = slope_2 * direction
     constant = (share * gcn.biases[1] + _facing(direction, slope) * offset_2).sum(1)
@@ -206,8 +205,8 @@ def sampled_bound(gcn: GCN, relaxed: Relaxation, adjacency: Adjacency, first: Te
     """
     adjacency = adjacency.to(dtype=first.dtype)
     along = relaxed.weight * propagate(adjacency, relaxed.slope * first)
-    above = _facing(relaxed.weight, _negative_slope(gcn)) * propagate(adjacency, relaxed.offset)
-    return (along + above).sum(1) + relaxed.constant
+    above = propagate(adjacency, relaxed.offset)
+    return torch.addcmul(along, _facing(relaxed.weight, _negative_slope(gcn)), above).sum(1) + relaxed.constant
 
 
 def worst_bound(relaxed: Relaxation, bounds: EdgeBounds) -> Tensor:
@@ -223,42 +222,30 @@ def worst_bound(relaxed: Relaxation, bounds: EdgeBounds) -> Tensor:
         returns: ``(N,)``.
     """
     pattern = bounds.upper.pattern
-    weight = _Signs.of(relaxed.weight)
+    weight = Parts.of(relaxed.weight)
     message = edge_dot(weight.above, relaxed.low, pattern) + edge_dot(weight.below, relaxed.high, pattern)
     least = torch.where(message < 0, bounds.upper.values, bounds.floor) * message
     return relaxed.constant + torch.zeros_like(relaxed.constant).index_add(0, pattern.row, least)
 
 
-class _Signs(NamedTuple):
-    """``max(x, 0)`` and ``min(x, 0)``. By ReLU, whose gradient is 0 at 0 and half as dear as that of a clamp."""
-
-    above: Tensor
-    below: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor) -> _Signs:
-        return cls(torch.relu(x), -torch.relu(-x))
-
-
-def _interval(bounds: EdgeBounds, bottom: _Signs, top: _Signs, bias: Tensor) -> tuple[_Signs, _Signs]:
+def _interval(bounds: EdgeBounds, bottom: Parts, top: Parts, bias: Tensor) -> tuple[Parts, Parts]:
     """What ``A h + b`` can be, for ``h`` between two bounds."""
     upper, lower = bounds.upper, bounds.lower
     least = multiply(upper, bottom.below) + multiply(lower, bottom.above)
     most = multiply(upper, top.above) + multiply(lower, top.below)
-    return _Signs.of(least + bias), _Signs.of(most + bias)
+    return Parts.of(least + bias), Parts.of(most + bias)
 
 
-def _lines(bottom: _Signs, top: _Signs, slope: Tensor | float) -> tuple[Tensor, Tensor]:
+def _lines(bottom: Parts, top: Parts, slope: Tensor | float) -> tuple[Tensor, Tensor]:
     """The slope of the chord of the activation, and how far the chord lies above (below, for slopes over 1) its parallel."""
-    gap = top.above - bottom.below + _NOTHING
-    if isinstance(slope, float):  # ReLU
-        chord = top.above / gap
-        return chord, -chord * bottom.below
+    if isinstance(slope, float):
+        return relu_lines(bottom.below, top.above)
+    gap = top.above - bottom.below + NOTHING
     chord = (top.above - slope * bottom.below) / gap
     return chord, (slope - chord) * bottom.below
 
 
-def _image(bottom: _Signs, top: _Signs, slope: Tensor | float) -> tuple[Tensor, Tensor]:
+def _image(bottom: Parts, top: Parts, slope: Tensor | float) -> tuple[Tensor, Tensor]:
     """Between what the activation lies."""
     if isinstance(slope, float):
         return bottom.above, top.above
@@ -271,7 +258,7 @@ def _image(bottom: _Signs, top: _Signs, slope: Tensor | float) -> tuple[Tensor, 
 
 def _facing(weight: Tensor, slope: Tensor | float) -> Tensor:
     """Of the weights those to which the chord, and not its parallel, is the bound."""
-    return -torch.relu(-weight) if _number(slope) <= 1 else torch.relu(weight)
+    return Parts.of(weight).below if _number(slope) <= 1 else torch.relu(weight)
 
 
 def _negative_slope(gcn: GCN) -> Tensor | float:

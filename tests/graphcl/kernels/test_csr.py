@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from graphcl.kernels import csr
 from graphcl.kernels.csr import CSR, dots_at, multiply
 from graphcl.kernels.pattern import Pattern
 
@@ -107,3 +108,26 @@ dots_at(pattern, x, x).sum().backward()
         [sys.executable, "-W", "error::UserWarning", "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_product_in_panels_of_columns_has_the_bits_of_the_whole_one(monkeypatch, dtype, transposed):
+    """Wide enough for four panels and a rest; the cache is set so low that the operand leaves it, or so that it does not."""
+    torch.manual_seed(0)
+    n, m, nnz, width = 60, 40, 700, 4 * csr.PANEL + 5
+    keys = torch.randperm(n * m)[:nnz].sort().values
+    counts = torch.bincount(keys // m, minlength=n)
+    pattern = Pattern(torch.cat([counts.new_zeros(1), counts.cumsum(0)]), keys % m, m)
+    matrix = CSR(pattern, torch.randn(nnz, dtype=dtype))
+    x = torch.randn(n if transposed else m, width, dtype=dtype)
+    calls, addmm = [], torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda *args, **kwargs: calls.append(1) or addmm(*args, **kwargs))
+    whole = multiply(matrix, x, transposed=transposed)
+    assert len(calls) == 1
+    monkeypatch.setattr(csr, "CACHE", len(x) * csr.PANEL * x.element_size())
+    assert torch.equal(multiply(matrix, x, transposed=transposed), whole)
+    assert len(calls) == 1 + 5
+    strided = x.T.contiguous().T
+    torch.testing.assert_close(multiply(matrix, strided, transposed=transposed), whole)
+    assert len(calls) == 1 + 5 + 5
