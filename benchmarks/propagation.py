@@ -2,6 +2,7 @@
 
     python benchmarks/propagation.py [--quick] [--graph uniform zipf directed] [--dim 128] [--deterministic]
     GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296 python benchmarks/propagation.py
+    python benchmarks/propagation.py --panels
 
 All variants multiply by the same normalised weights, are checked to give the same results and gradients, and take turns in one
 process; a ratio is the median over the rounds of a variant's time divided by ours in the same round.
@@ -24,8 +25,19 @@ quarter; 100k nodes, 1.1M entries, 9 rounds), forward + backward, ours in ms and
 - Where the time over plain CSR goes: a transposition in every backward (the larger part); a result that is filled with
   zeros, copied, and only then computed; 64-bit indices that are converted in every product (10 to 20 ms).
 - At d=64 the features (26 MB) fit the third-level cache. At d=128 they do not, and MKL has a weak spot there: 41 ms a
-  product (tuned) where `torch.sparse.mm(..., "sum")` takes 35, against 62 and 63 at d=256, 115 and 121 at d=512. Products
-  in column blocks gain 10 % at d=128 and lose a third and more above. So one kernel for all widths.
+  product (tuned) where `torch.sparse.mm(..., "sum")` takes 35, against 62 and 63 at d=256, 115 and 121 at d=512.
+- Where the operand leaves the cache and 32 of its columns do not, products go panel by panel. A whole product over one in
+  panels (forward, power-law graphs, while two other programs kept both cores busy; starred where panels are taken):
+
+       8,000 nodes, 30 entries a row:   d=128 1.71x    d=256 2.27x    d=512 1.60x*
+      14,000 nodes, 35 entries a row:   d=128 1.34x    d=256 3.05x*   d=512 2.79x*
+      20,000 nodes, 10 entries a row:   d=128 1.09x    d=256 2.07x*   d=512 1.61x*
+      35,000 nodes, 14 entries a row:   d=128 2.53x*   d=256 1.50x*   d=512 1.21x*
+      60,000 nodes, 10 entries a row:   d=128 1.14x*   d=256 1.24x*   d=512 0.93x*
+      60,000 nodes, 30 entries a row:   d=128 1.34x*   d=256 1.30x*   d=512 1.10x*
+     120,000 nodes, 30 entries a row:   d=128 1.23x    d=256 1.14x    d=512 0.89x
+
+  On an idle core narrow ones that fit the cache lose up to a half, and so do those with a few entries a row: no stars there.
 - EdgeIndex or CSR: CSR of our own. A filled EdgeIndex is 1.1x to 1.7x slower, permutes its weights anew in every backward,
   even of a symmetric operator, falls back to gather and scatter where the weights learn, and has to be kept and filled by
   the caller. Our adjacency takes one as input.
@@ -39,12 +51,14 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GCNConv
 
+from graphcl.kernels import csr
 from graphcl.kernels.adjacency import Adjacency
 from graphcl.kernels.propagate import propagate
 
@@ -156,6 +170,29 @@ def print_table(title: str, times: dict[str, tuple[list[float], list[float]]]) -
         print(f"target, forward + backward: {target}x over {name}: {ratios[name]:.2f}x, {verdict}")
 
 
+def panels(rounds: int) -> None:
+    """A product of all columns at once over one of a panel after the other, in turns; whichever of them ours would choose."""
+    for nodes, degree in ((8_000, 30), (14_000, 35), (20_000, 10), (35_000, 14), (60_000, 10), (60_000, 30), (120_000, 30)):
+        torch.manual_seed(0)
+        adjacency = Adjacency.from_edge_index(draw_graph("zipf", nodes, nodes * degree), nodes)
+        line = f"{nodes:7,} nodes, {degree} entries a row:"
+        for dim in (128, 256, 512):
+            x = torch.randn(nodes, dim)
+            chosen = csr._pays_in_panels(adjacency.pattern.nnz, x)
+            ratios = []
+            for _ in range(rounds + 1):
+                seconds = []
+                for split in (False, True):
+                    with patch.object(csr, "_pays_in_panels", lambda nnz, x, split=split: split):
+                        start = time.process_time()
+                        propagate(adjacency, x)
+                        seconds.append(time.process_time() - start)
+                ratios.append(seconds[0] / seconds[1])
+            line += f"   d={dim} {statistics.median(ratios[1:]):.2f}x{'*' if chosen else ' '}"
+        print(line, flush=True)
+    print(f"* where ours takes panels: {csr.PANEL} columns, {csr.CACHE / 2**20:.0f} MiB of cache")
+
+
 def main() -> None:
     """Reads the arguments, checks the variants against each other and times them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -166,10 +203,14 @@ def main() -> None:
     parser.add_argument("--graph", choices=["uniform", "zipf", "directed"], nargs="+", default=["uniform", "zipf", "directed"])
     parser.add_argument("--deterministic", action="store_true", help="under torch.use_deterministic_algorithms(True)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, three rounds")
+    parser.add_argument("--panels", action="store_true", help="products in panels of columns against whole ones, and no more")
     args = parser.parse_args()
     if args.quick:
         args.nodes, args.edges, args.repeats = args.nodes // 10, args.edges // 10, 3
     warnings.filterwarnings("ignore", message=".*(beta state|invariant checks).*")
+    if args.panels:
+        panels(args.repeats)
+        return
     torch.use_deterministic_algorithms(args.deterministic)
     tunables = os.environ.get("GLIBC_TUNABLES")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, deterministic {args.deterministic}")
