@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits 2 with one line for what the user can mend, 1 when training failed, 130 on Ctrl-C."""
+    warnings.formatwarning = _warning
     sys.exit(_run(arguments))
 
 
@@ -81,6 +83,11 @@ def _run(arguments: list[str] | None) -> int:
         if type(error).__name__ == "NonFiniteLossError":
             return _fail(str(error), 1)
         raise
+
+
+def _warning(message: Warning | str, *_: object, **__: object) -> str:
+    """A line without the place in the code that it comes from, which says nothing to somebody at a terminal."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _fail(message: str, code: int) -> int:

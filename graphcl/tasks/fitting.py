@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from inspect import Parameter, signature
@@ -17,6 +18,7 @@ from graphcl.tasks.across_ranks import shared_work
 from graphcl.training import (
     Checkpoint,
     EpochProgress,
+    HasLateParts,
     NodeBatches,
     Observer,
     SeedSteps,
@@ -83,6 +85,7 @@ def train_system(
         InputError: It will not fit into memory, or does not take this graph; ranks, and nothing that they could share.
         NonFiniteLossError: Training diverged.
     """
+    _warn_of_late_parts(system, config.epochs)
     source, stepped = graph, system
     if config.batch_nodes is not None and config.batch_nodes < graph.num_nodes:
         source = _batches(graph, config.batch_nodes, by_seeds)
@@ -97,6 +100,20 @@ def train_system(
             return Trainer(config, watching, checkpoint).fit(stepped, source)
         together = RankSteps(stepped, ranks, sharing=shared_work(system, ranks))
         return RankTrainer(ranks, config, watching, checkpoint).fit(together, source)
+
+
+def _warn_of_late_parts(system: Any, epochs: int) -> None:
+    late = (
+        {name: epoch for name, epoch in system.late_parts.items() if epoch >= epochs}
+        if isinstance(system, HasLateParts)
+        else {}
+    )
+    for name, epoch in late.items():
+        warnings.warn(
+            f"a run of {epochs} epochs ends before what '{name}' delays to epoch {epoch + 1}: "
+            f"lower it (--set {name}=...), or train for longer",
+            stacklevel=3,
+        )
 
 
 def _batches(graph: Data, batch_nodes: int, by_seeds: bool) -> NodeBatches:

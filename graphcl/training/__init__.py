@@ -11,7 +11,7 @@ from graphcl.training.preflight import available_memory, check_memory
 from graphcl.training.progress import EpochProgress
 from graphcl.training.run_folder import RunFolder
 from graphcl.training.seed_steps import SeedSteps
-from graphcl.training.system import ClusteringSystem, HasEpochStart, HasFitEnd, HasMemoryEstimate, System
+from graphcl.training.system import ClusteringSystem, HasEpochStart, HasFitEnd, HasLateParts, HasMemoryEstimate, System
 from graphcl.training.tensorboard import TensorBoardLog
 from graphcl.training.train_state import TrainState
 from graphcl.training.trainer import NonFiniteLossError, Observer, Trainer
@@ -24,6 +24,7 @@ __all__ = [
     "EpochProgress",
     "HasEpochStart",
     "HasFitEnd",
+    "HasLateParts",
     "HasMemoryEstimate",
     "NodeBatches",
     "NonFiniteLossError",

@@ -73,6 +73,16 @@ class ClusteringSystem(System, Protocol):
 
 
 @runtime_checkable
+class HasLateParts(Protocol):
+    """A system whose parts do not all take part from the first epoch on, so that too short a run can be told of."""
+
+    @property
+    def late_parts(self) -> Mapping[str, int]:
+        """Setting to the epoch, counted from 0, from which what it delays takes part."""
+        ...
+
+
+@runtime_checkable
 class HasMemoryEstimate(Protocol):
     """A system that knows what memory its training will take, so that a run that cannot fit is not started."""
 

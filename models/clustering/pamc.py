@@ -143,6 +143,11 @@ class PamC(nn.Module):
         self.register_buffer("clustered", torch.tensor(False))
         self._whole: weakref.ref[Data] | None = None
 
+    @property
+    def late_parts(self) -> dict[str, int]:
+        """See `graphcl.training.HasLateParts`."""
+        return {"warmup": self.warmup}
+
     def on_epoch_start(self, epoch: int, data: Data) -> None:
         """Places the centres when the warm-up ends, or the auto-encoder is pre-trained."""
         self._whole = weakref.ref(data)

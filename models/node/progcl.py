@@ -43,7 +43,7 @@ class ProGCL(GCA):
         symmetric_drop: Whether both directions of an undirected edge go together.
         row_normalise: Whether the features of each node are divided by their sum.
         temperature: Divides the cosine similarity.
-        start: Epoch from which negatives are weighted.
+        start: Epoch from which negatives are weighted; the paper's recipes have 400, of 1,000 and more.
         refit: Epochs between two fits, ``>= 1``.
         false_share: Share of false negatives that a fit begins with, in ``(0, 1)``.
 
@@ -73,7 +73,7 @@ class ProGCL(GCA):
         symmetric_drop: bool = False,
         row_normalise: bool = False,
         temperature: float = 0.2,
-        start: int = 400,
+        start: int = 50,
         refit: int = 50,
         false_share: float = 0.15,
     ) -> None:
@@ -101,6 +101,11 @@ class ProGCL(GCA):
         self.start, self.refit = start, refit
         self.posterior = BetaPosterior(false_share=false_share)
         self.contrast = PosteriorContrast(temperature, self.posterior)
+
+    @property
+    def late_parts(self) -> dict[str, int]:
+        """See `graphcl.training.HasLateParts`."""
+        return {"start": self.start}
 
     @torch.no_grad()
     def on_epoch_start(self, epoch: int, data: Data) -> None:

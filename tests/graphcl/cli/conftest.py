@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ def cli(capsys, monkeypatch, tmp_path) -> Callable[..., Answer]:
     monkeypatch.delenv("GRAPHCL_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards: the command line has its own
     capsys.readouterr()
 
     def run(*arguments: object) -> Answer:

@@ -31,6 +31,13 @@ def test_lists_are_shown_without_loading_torch(shell, kind):
     assert answer.out.splitlines()[-1] == "False"
 
 
+def test_a_warning_is_one_line_without_the_place_in_the_code(shell):
+    body = "import warnings, graphcl.cli as c\ntry: c.main(['--version'])\nexcept SystemExit: pass\n"
+    answer = shell(script=body + "warnings.warn('a part\\nbegins late')")
+    assert answer.code == 0
+    assert answer.err == "warning: a part begins late\n"
+
+
 def test_help_names_every_command_with_a_line(cli):
     answer = cli("--help")
     assert answer.code == 0

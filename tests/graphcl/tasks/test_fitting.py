@@ -25,6 +25,27 @@ def test_an_unknown_setting_and_a_size_by_name_are_refused():
         build_system(find_system("grace"), (5,), {"in_features": 7})
 
 
+LATE = [("progcl", "start", (5,)), ("csgcl", "team_up_start", (5,)), ("pamc", "warmup", (5, 3))]
+
+
+@pytest.mark.parametrize(("name", "setting", "sizes"), LATE)
+def test_a_run_that_ends_before_a_part_of_its_system_begins_is_told_so(planted, name, setting, sizes):
+    torch.manual_seed(0)
+    system = build_system(find_system(name), sizes, {setting: 7, "hidden": 4})
+    first = system.late_parts[setting]
+    want = rf"a run of 2 epochs ends before what '{setting}' delays to epoch {first + 1}: lower it \(--set {setting}=\.\.\.\)"
+    with pytest.warns(UserWarning, match=want):
+        train_system(system, planted(), TrainingConfig(epochs=2, device="cpu"), [], None, None)
+
+
+@pytest.mark.parametrize(("name", "setting", "sizes"), LATE)
+def test_a_part_that_begins_in_time_is_no_news(planted, name, setting, sizes, recwarn):
+    torch.manual_seed(0)
+    system = build_system(find_system(name), sizes, {setting: 1, "hidden": 4})
+    train_system(system, planted(), TrainingConfig(epochs=3, device="cpu"), [], None, None)
+    assert not [each for each in recwarn if "delays" in str(each.message)]
+
+
 @pytest.mark.parametrize("title", [None, "mine"])
 def test_training_tells_the_observers_and_shows_a_bar_where_it_has_a_title(planted, capsys, title):
     heard = []
