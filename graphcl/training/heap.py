@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
+
+SECONDS = 20.0  # between two trims: a trim, and fetching again what is needed again, takes some tenths
 
 
 def trim() -> bool:
@@ -16,3 +19,16 @@ def trim() -> bool:
         return False
     trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return trim_heap is not None and bool(trim_heap(0))
+
+
+class Trimmer:
+    """Trims the heap every `SECONDS`, between two steps."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def after_step(self) -> None:
+        """Trims if the last time was long enough ago."""
+        if time.monotonic() - self._last >= SECONDS:
+            trim()
+            self._last = time.monotonic()

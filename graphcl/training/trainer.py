@@ -14,14 +14,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
-from graphcl.training import heap
 from graphcl.training.checkpoint import Checkpoint
 from graphcl.training.config import TrainingConfig
+from graphcl.training.heap import Trimmer
 from graphcl.training.schedule import rate_factor
 from graphcl.training.system import HasEpochStart, HasFitEnd, System
 from graphcl.training.train_state import TrainState
 
-LONG_EPOCH = 1.0  # in seconds: what trimming the heap costs, some hundredths, does not show beside it
 REMEDY = "try a smaller lr or a larger temperature, and check the features for extreme values"
 
 
@@ -95,6 +94,7 @@ class Trainer:
         self.config = config
         self.observers = tuple(observers)
         self.checkpoint = checkpoint
+        self._trimmer = Trimmer()
 
     def start(self, system: System) -> TrainState:
         """The state of a run before its first epoch."""
@@ -129,8 +129,6 @@ class Trainer:
         while state.epoch < self.config.epochs and not state.stopped:
             began = time.perf_counter()
             terms = self._epoch(system, data, state)
-            if isinstance(data, HasBatches) and time.perf_counter() - began > LONG_EPOCH:
-                heap.trim()
             state.seconds += time.perf_counter() - began
             answers = [observer.on_epoch_end(state.epoch, terms) for observer in self.observers]
             state.history.append({"epoch": state.epoch, **terms})
@@ -147,6 +145,7 @@ class Trainer:
         system.train()
         sums: dict[str, float] = {}
         calls, expected = 0, _batches_an_epoch(data) if isinstance(data, HasBatches) else self.config.accumulate
+        trimmer = self._trimmer if isinstance(data, HasBatches) else None  # a graph comes to the same sizes every step
         followers = [observer for observer in self.observers if isinstance(observer, HasCallEnd)]
         for step, batches in enumerate(self._steps(system, data, state.epoch)):
             self._set_rate(data, state, step)
@@ -161,6 +160,8 @@ class Trainer:
                 for follower in followers:
                     follower.on_call_end(state.epoch, calls, expected)
             self._move(state)
+            if trimmer is not None:
+                trimmer.after_step()
         if not calls:
             raise InputError("there is no batch to train on: the source of batches is empty")
         return {name: value / calls for name, value in sums.items()}

@@ -110,6 +110,24 @@ class Jagged(NamedTuple):
         shift = (starts - indptr[:-1]).repeat_interleave(lengths, output_size=total)
         return Jagged(self.values.index_select(0, torch.arange(total, device=shift.device) + shift), indptr)
 
+    def chunks(self, values: int) -> list[Jagged]:
+        """The rows a few at a time, in their order, without a copy: about so many values each, however long the rows are.
+
+        A chunk has at most ``values`` values besides those of its first row.
+
+        Raises:
+            InputError: A number below 1.
+        """
+        if values < 1:
+            raise InputError(f"the values of a chunk must be 1 or more; got {values}")
+        group = (self.indptr[1:] - 1).clamp(min=0) // values
+        ends = torch.unique_consecutive(group, return_counts=True)[1].cumsum(0).tolist()
+        places = self.indptr.tolist()
+        return [
+            Jagged(self.values[places[start] : places[end]], self.indptr[start : end + 1] - places[start])
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
         return self._replace(values=self.values.to(device), indptr=self.indptr.to(device))

@@ -17,8 +17,8 @@ from graphcl.recsys.sequences.batches import Style
 from graphcl.recsys.systems.sequential.contrast import Candidates, Clusters, SequenceContrast
 from graphcl.recsys.systems.sequential.intents import Intents
 from graphcl.recsys.systems.sequential.objectives import ObjectiveName
-from graphcl.recsys.systems.sequential.system import EncoderName, SequenceSystem
-from graphcl.recsys.systems.sequential.views import ROWS, HistoryViews, at_rest, flat_states, joined, mean_states, row_targets
+from graphcl.recsys.systems.sequential.system import EVENTS, EncoderName, SequenceSystem
+from graphcl.recsys.systems.sequential.views import HistoryViews, at_rest, flat_states, joined, mean_states, row_targets
 
 Summary = Literal["flat", "last"]
 
@@ -166,5 +166,4 @@ class ICLRec(SequenceSystem):
         ends, starts = all_rows.indptr.index_select(0, users + 1) - 1, all_rows.indptr.index_select(0, users)
         rows = all_rows.spans(starts, ends - starts).last(self.encoder.max_length)
         with at_rest(self):
-            parts = [rows.take(part) for part in torch.split(torch.arange(rows.num_rows), ROWS)]
-            return torch.cat([mean_states(self.encoder.all_states(part), part) for part in parts])
+            return torch.cat([mean_states(self.encoder.all_states(part), part) for part in rows.chunks(EVENTS)])

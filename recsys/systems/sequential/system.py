@@ -15,7 +15,7 @@ from graphcl.recsys.sequences.batches import Style
 from graphcl.recsys.systems.sequential.objectives import ObjectiveName, named_objective
 
 EncoderName = Literal["sas", "gru"]
-CHUNK = 1024  # histories encoded at a time where no gradient is wanted
+EVENTS = 2**14  # of histories, encoded at a time where no gradient is wanted: 17 MB for each of the widest arrays
 
 
 class SequenceSystem(nn.Module):
@@ -135,7 +135,7 @@ class SequenceSystem(nn.Module):
     def encode(self, history: Jagged) -> Tensor:
         """States after the newest items, in evaluation mode and without gradients, the same at every call.
 
-        Time that of one pass; memory ``O(B D)`` and one chunk of rows.
+        Time that of one pass; memory ``O(B D)`` and one chunk of events.
 
         Shapes:
             history.indptr: ``(B + 1,)``; returns: ``(B, D)``, zeros for an empty history.
@@ -143,8 +143,7 @@ class SequenceSystem(nn.Module):
         training = self.training
         self.eval()
         try:
-            rows = torch.arange(history.num_rows, device=history.indptr.device)
-            parts = [self.encoder.last_states(history.take(part)) for part in torch.split(rows, CHUNK)]
+            parts = [self.encoder.last_states(part) for part in history.chunks(EVENTS)]
         finally:
             self.train(training)
         return torch.cat(parts) if parts else self.item_embeddings().new_zeros(0, self.encoder.dim)

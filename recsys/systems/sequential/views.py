@@ -13,9 +13,9 @@ from graphcl.errors import InputError
 from graphcl.kernels import segment_sum
 from graphcl.recsys.sequences import Jagged, PrefixBatch, PrefixRows, ShiftedBatch
 from graphcl.recsys.sequences.augment import crop, mask, reorder, two_views
-from graphcl.recsys.systems.sequential.system import SequenceSystem
+from graphcl.recsys.systems.sequential.system import EVENTS, SequenceSystem
 
-ROWS = 4096  # histories encoded at a time where no gradient is wanted
+ROWS = 4096  # prefixes cut out of the sequences at a time
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def prefix_states(system: SequenceSystem, rows: PrefixRows) -> Tensor:
     inputs = (sequences.lengths - 1).clamp(min=0)
     heads = sequences.spans(sequences.indptr[:-1], inputs.clamp(max=most))
     with at_rest(system):
-        parts = [system.encoder.all_states(heads.take(part)) for part in torch.split(torch.arange(heads.num_rows), ROWS)]
+        parts = [system.encoder.all_states(part) for part in heads.chunks(EVENTS)]
     found = torch.cat(parts)
     # Rows of a user come in order of length, and so do the states of one pass.
     whole = torch.repeat_interleave(inputs.cumsum(0) - inputs, inputs)

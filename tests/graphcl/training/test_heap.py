@@ -35,3 +35,14 @@ def test_elsewhere_nothing_happens(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr(ctypes, "CDLL", None)  # not to be asked
     assert not heap.trim()
+
+
+def test_between_two_trims_some_time_goes_by(monkeypatch):
+    now, calls = [100.0], []
+    monkeypatch.setattr(heap.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(heap, "trim", lambda: calls.append(now[0]))
+    monkeypatch.setattr(heap, "SECONDS", 20.0)
+    trimmer = heap.Trimmer()
+    for now[0] in (105.0, 119.0, 120.0, 125.0, 139.0, 140.5, 160.0):
+        trimmer.after_step()
+    assert calls == [120.0, 140.5]

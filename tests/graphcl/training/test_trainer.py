@@ -309,12 +309,12 @@ def test_every_batch_is_a_step_and_a_pass_over_them_an_epoch(make_system, points
     assert {float(slot["step"]) for slot in state.optimizer.state.values()} == {2.0 * steps}
 
 
-@pytest.mark.parametrize(("source", "long", "trims"), [("batches", 0, 3), ("batches", 60, 0), ("graph", 0, 0)])
-def test_the_heap_is_trimmed_after_long_epochs_of_batches(make_system, points, monkeypatch, source, long, trims):
+@pytest.mark.parametrize(("source", "seconds", "trims"), [("batches", 0, 12), ("batches", 60, 0), ("graph", 0, 0)])
+def test_the_heap_is_trimmed_now_and_then_between_batches(make_system, points, monkeypatch, source, seconds, trims):
     """Batches differ in size and leave holes; a graph comes to the same sizes every epoch."""
     calls = []
     monkeypatch.setattr(heap, "trim", lambda: calls.append(1))
-    monkeypatch.setattr("graphcl.training.trainer.LONG_EPOCH", long)
+    monkeypatch.setattr(heap, "SECONDS", seconds)
     Trainer(config(3)).fit(make_system(), Pieces(points, 3) if source == "batches" else points)
     assert len(calls) == trims
 

@@ -28,6 +28,15 @@ def test_rows_are_those_of_lists(lists, number, random):
     assert torch.equal(rows.indptr, indptr)
 
 
+@given(LISTS, st.integers(1, 9))
+def test_chunks_are_the_rows_in_their_order_and_no_larger_than_asked_for_but_by_a_row(lists, values):
+    chunks = Jagged.of(lists).chunks(values)
+    assert [row for chunk in chunks for row in listed(chunk)] == lists
+    assert all(chunk.num_rows and len(chunk.values) <= values + len(listed(chunk)[0]) for chunk in chunks)
+    filled = [len(chunk.values) for chunk in chunks if len(chunk.values)]
+    assert len(filled) <= 1 + sum(map(len, lists)) // values  # nor smaller than need be
+
+
 def test_a_result_shares_nothing_with_its_source():
     rows = Jagged.of([[1, 2, 3], [4]])
     rows.last(2).values.zero_()
@@ -53,3 +62,5 @@ def test_bad_input_is_told():
         Jagged.of([[1], []]).take(torch.tensor([0, 2]))
     with pytest.raises(InputError, match="the newest values to keep must be 0 or more; got -1"):
         Jagged.of([[1]]).last(-1)
+    with pytest.raises(InputError, match="the values of a chunk must be 1 or more; got 0"):
+        Jagged.of([[1]]).chunks(0)

@@ -125,7 +125,7 @@ def test_encoding_is_in_evaluation_mode_in_chunks_and_leaves_no_trace(mixed, mon
     whole = model.encode(mixed.jagged())
     assert model.training
     assert not whole.requires_grad
-    monkeypatch.setattr(system, "CHUNK", 2)
+    monkeypatch.setattr(system, "EVENTS", 2)
     torch.testing.assert_close(model.encode(mixed.jagged()), whole)
     assert model.encode(Jagged.of([])).shape == (0, 6)
 
