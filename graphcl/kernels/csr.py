@@ -20,7 +20,7 @@ from graphcl.kernels.backend import Backend, uses_triton
 from graphcl.kernels.pattern import Pattern
 
 PANEL = 32  # columns: two cache lines of a row
-CACHE = 2**23  # bytes that a core may hope to keep of what it gathers from; products lose half as much again
+CACHE = 2**23  # bytes of gathered rows that stay in a core's reach; from half as much again on, products slow down
 
 
 class CSR:

@@ -103,17 +103,15 @@ def train_system(
 
 
 def _warn_of_late_parts(system: Any, epochs: int) -> None:
-    late = (
-        {name: epoch for name, epoch in system.late_parts.items() if epoch >= epochs}
-        if isinstance(system, HasLateParts)
-        else {}
-    )
-    for name, epoch in late.items():
-        warnings.warn(
-            f"a run of {epochs} epochs ends before what '{name}' delays to epoch {epoch + 1}: "
-            f"lower it (--set {name}=...), or train for longer",
-            stacklevel=3,
-        )
+    if not isinstance(system, HasLateParts):
+        return
+    for name, epoch in system.late_parts.items():
+        if epoch >= epochs:
+            warnings.warn(
+                f"a run of {epochs} epochs ends before what '{name}' delays to epoch {epoch + 1}: "
+                f"lower it (--set {name}=...), or train for longer",
+                stacklevel=3,
+            )
 
 
 def _batches(graph: Data, batch_nodes: int, by_seeds: bool) -> NodeBatches:
