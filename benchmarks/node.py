@@ -14,11 +14,13 @@ before the first step, when the data and the model are there (Linux only). The t
 What was measured (one thread of a shared machine, torch 2.13; CPU seconds):
 
 amazon_photo, over GRACE's 3.9 s:   dgi 0.07   ssge 0.11   bgrl 0.15   gbt 0.16   cca-ssg 0.28   progcl 0.50   mvgrl 0.55
-                                    csgcl 0.90   gca 0.99-1.07   pot-grace 1.34-1.36   pot-gca 1.23-1.40
+                                    csgcl 0.90   gca 0.99-1.07   pot-grace 1.34   pot-gca 1.23-1.40
 coauthor_physics, GRACE, hidden=128: 37 s, 0.48 GiB over 0.60 GiB with the data: holds
 
-- POT adds 34 to 36 % to GRACE, where 30 % was asked for: MISSED. Products with the graph are most of it: GRACE's
-  encoder has one of 512 columns a view, and the bounds add four.
+- POT adds 34 % to GRACE beside one other program, where 30 % was asked for: MISSED. It was 40 % in the same hour before products
+  went panel by panel and parts and chords were made in fewer passes; beside two other programs 39 % in place of 57 to 64. What is
+  left are three dense products a view, six sparse ones where GRACE's encoder has two, and pages that the C library gives back
+  and fetches again: where it keeps them (MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824) 28 %.
 - Recipes differ in width, so that this is no order of methods; bgrl and gbt take ten and four times as many epochs as grace.
 """
 
