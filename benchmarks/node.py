@@ -17,10 +17,11 @@ amazon_photo, over GRACE's 3.9 s:   dgi 0.07   ssge 0.11   bgrl 0.15   gbt 0.16 
                                     csgcl 0.90   gca 0.99-1.07   pot-grace 1.34   pot-gca 1.23-1.40
 coauthor_physics, GRACE, hidden=128: 37 s, 0.48 GiB over 0.60 GiB with the data: holds
 
-- POT adds 34 % to GRACE beside one other program, where 30 % was asked for: MISSED. It was 40 % in the same hour before products
-  went panel by panel and parts and chords were made in fewer passes; beside two other programs 39 % in place of 57 to 64. What is
-  left are three dense products a view, six sparse ones where GRACE's encoder has two, and pages that the C library gives back
-  and fetches again: where it keeps them (MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824) 28 %.
+- POT adds 34 % to GRACE beside one other program, where 30 % was asked for: MISSED. It was 40 % in the same hour before
+  products went panel by panel and parts and chords were made in fewer passes; beside two other programs 39 % in place of 57
+  to 64. What is left are three dense products a view, six sparse ones where GRACE's encoder has two, and pages that the C
+  library gives back and fetches again: where it keeps them (MALLOC_TRIM_THRESHOLD_=1073741824
+  MALLOC_MMAP_THRESHOLD_=1073741824 in the environment) 28 %.
 - Recipes differ in width, so that this is no order of methods; bgrl and gbt take ten and four times as many epochs as grace.
 """
 
