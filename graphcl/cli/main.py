@@ -55,7 +55,7 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; exits 2 with one line for what the user can mend, 1 when training failed, 130 on Ctrl-C."""
-    warnings.formatwarning = _warning
+    warnings.formatwarning = _Warnings()
     sys.exit(_run(arguments))
 
 
@@ -85,9 +85,17 @@ def _run(arguments: list[str] | None) -> int:
         raise
 
 
-def _warning(message: Warning | str, *_: object, **__: object) -> str:
-    """A line without the place in the code that it comes from, which says nothing to somebody at a terminal."""
-    return f"warning: {' '.join(str(message).split())}\n"
+class _Warnings:
+    """Makes of a warning one line, without the place in the code, which says nothing at a terminal, and of its like nothing."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, message: Warning | str, *_: object, **__: object) -> str:
+        line = f"warning: {' '.join(str(message).split())}\n"
+        known = line in self._said
+        self._said.add(line)
+        return "" if known else line
 
 
 def _fail(message: str, code: int) -> int:
