@@ -27,17 +27,18 @@ quarter; 100k nodes, 1.1M entries, 9 rounds), forward + backward, ours in ms and
 - At d=64 the features (26 MB) fit the third-level cache. At d=128 they do not, and MKL has a weak spot there: 41 ms a
   product (tuned) where `torch.sparse.mm(..., "sum")` takes 35, against 62 and 63 at d=256, 115 and 121 at d=512.
 - Where the operand leaves the cache and 32 of its columns do not, products go panel by panel. A whole product over one in
-  panels (forward, power-law graphs, while two other programs kept both cores busy; starred where panels are taken):
+  panels (forward, power-law graphs, one thread, 5 rounds; starred where panels are taken):
 
-       8,000 nodes, 30 entries a row:   d=128 1.71x    d=256 2.27x    d=512 1.60x*
-      14,000 nodes, 35 entries a row:   d=128 1.34x    d=256 3.05x*   d=512 2.79x*
-      20,000 nodes, 10 entries a row:   d=128 1.09x    d=256 2.07x*   d=512 1.61x*
-      35,000 nodes, 14 entries a row:   d=128 2.53x*   d=256 1.50x*   d=512 1.21x*
-      60,000 nodes, 10 entries a row:   d=128 1.14x*   d=256 1.24x*   d=512 0.93x*
-      60,000 nodes, 30 entries a row:   d=128 1.34x*   d=256 1.30x*   d=512 1.10x*
-     120,000 nodes, 30 entries a row:   d=128 1.23x    d=256 1.14x    d=512 0.89x
+       5,000 nodes, 4 entries a row:    d=128 1.20x    d=256 0.95x    d=512 1.17x
+       8,000 nodes, 30 entries a row:   d=128 1.36x    d=256 1.82x    d=512 1.67x*
+      14,000 nodes, 35 entries a row:   d=128 1.35x    d=256 2.26x*   d=512 1.98x*
+      20,000 nodes, 10 entries a row:   d=128 1.74x    d=256 2.05x*   d=512 1.57x*
+      35,000 nodes, 14 entries a row:   d=128 1.83x*   d=256 1.77x*   d=512 1.45x*
+      60,000 nodes, 10 entries a row:   d=128 1.30x*   d=256 1.44x*   d=512 1.17x*
+      60,000 nodes, 30 entries a row:   d=128 1.85x*   d=256 1.45x*   d=512 1.55x*
+     120,000 nodes, 30 entries a row:   d=128 1.23x    d=256 1.25x    d=512 1.04x
 
-  On an idle core narrow ones that fit the cache lose up to a half, and so do those with a few entries a row: no stars there.
+  While two other programs kept both cores busy the starred ones lay between 0.93x and 3.05x.
 - EdgeIndex or CSR: CSR of our own. A filled EdgeIndex is 1.1x to 1.7x slower, permutes its weights anew in every backward,
   even of a symmetric operator, falls back to gather and scatter where the weights learn, and has to be kept and filled by
   the caller. Our adjacency takes one as input.
@@ -172,7 +173,16 @@ def print_table(title: str, times: dict[str, tuple[list[float], list[float]]]) -
 
 def panels(rounds: int) -> None:
     """A product of all columns at once over one of a panel after the other, in turns; whichever of them ours would choose."""
-    for nodes, degree in ((8_000, 30), (14_000, 35), (20_000, 10), (35_000, 14), (60_000, 10), (60_000, 30), (120_000, 30)):
+    for nodes, degree in (
+        (5_000, 4),
+        (8_000, 30),
+        (14_000, 35),
+        (20_000, 10),
+        (35_000, 14),
+        (60_000, 10),
+        (60_000, 30),
+        (120_000, 30),
+    ):
         torch.manual_seed(0)
         adjacency = Adjacency.from_edge_index(draw_graph("zipf", nodes, nodes * degree), nodes)
         line = f"{nodes:7,} nodes, {degree} entries a row:"

@@ -187,8 +187,8 @@ def _torch_product(crow: Tensor, col: Tensor, values: Tensor, x: Tensor, rows: i
 def _pays_in_panels(nnz: int, x: Tensor) -> bool:
     """Whether the rows that a product gathers leave the caches, and would stay there a few columns at a time.
 
-    They are then fetched from memory once in place of once for each entry: half the time on co-purchase and co-author graphs,
-    and the same bits. What it costs, a copy of ``x`` and the pattern read again for every panel, shows in sparser graphs.
+    They are then fetched from memory once in place of once for each entry, and the bits stay the same. What it
+    costs, a copy of ``x`` and the pattern read again for every panel, shows in sparser graphs.
     """
     rows, width = x.shape
     column = x.element_size() * rows

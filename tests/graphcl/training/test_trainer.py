@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from killed import Dies, Killed
 from torch_geometric.data import Data
 
 from graphcl.errors import InputError
@@ -456,14 +457,6 @@ def test_a_scheduled_run_goes_on_from_its_state_on_disk_to_the_same_bits(make_sy
     settings = {"epochs": 8, "warmup_epochs": 3, "schedule": "cosine", "optimizer": "adamw", "weight_decay": 0.1, "lr": 0.1}
     trainer = Trainer(TrainingConfig(device="cpu", **settings))
 
-    class Stops:
-        def __init__(self, after):
-            self.after = after
-
-        def on_epoch_end(self, epoch, terms):
-            if epoch == self.after:
-                raise KeyboardInterrupt
-
     whole = make_system()
     torch.manual_seed(3)
     want = trainer.fit(whole, source(points))
@@ -471,8 +464,8 @@ def test_a_scheduled_run_goes_on_from_its_state_on_disk_to_the_same_bits(make_sy
         halves, path = make_system(), tmp_path / f"{after}.pt"
         torch.manual_seed(3)
         state = trainer.start(halves)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer(trainer.config, [Stops(after)]).fit(halves, source(points), state)
+        with pytest.raises(Killed):
+            Trainer(trainer.config, [Dies(after)]).fit(halves, source(points), state)
         state.history.append({"epoch": after, **want.history[after]})
         state.epoch += 1
         torch.save((halves.state_dict(), state.state_dict(), torch.get_rng_state()), path)
