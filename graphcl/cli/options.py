@@ -32,7 +32,11 @@ Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, c
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder; runs/NAME-DATE-TIME if not given.")]
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", metavar="DIR", help="Go on with the run in this folder, which was killed; takes --data alone."),
+    typer.Option(
+        "--resume",
+        metavar="DIR",
+        help="Go on with the run in this folder, which was killed, or, with more --epochs, which is over. Takes --data too.",
+    ),
 ]
 Selection = Annotated[
     str | None,

@@ -71,12 +71,14 @@ def run(
     }  # fmt: skip
     if resume is not None:
         decided = (
-            *wishes.values(), system, dataset, settings, seeds, epochs, baselines, batch_nodes, device, out,
+            *wishes.values(), system, dataset, settings, seeds, baselines, batch_nodes, device, out,
             print_config or None,
         )  # fmt: skip
         if any(value is not None and value != [] for value in decided):
-            raise InputError("--resume DIR goes on with the run as it was started: only --data ROOT may stand beside it")
-        _go_on(resume, data)
+            raise InputError(
+                "--resume DIR goes on with the run as it was started: only --data ROOT and more --epochs may stand beside it"
+            )
+        _go_on(resume, data, epochs)
         return
     system = system or "pamc"
     from graphcl import datasets
@@ -115,13 +117,13 @@ def run(
     show_run(config, loaded, out=out, only_config=print_config)
 
 
-def _go_on(path: Path, root: Path | None) -> None:
+def _go_on(path: Path, root: Path | None, epochs: int | None) -> None:
     from graphcl.training import RunFolder
 
-    if RunFolder.finished(path):
+    if epochs is None and RunFolder.finished(path):
         typer.echo(f"the run in {path} is finished: nothing is left to do")
         return
-    folder = RunFolder.reopen(path)
+    folder = RunFolder.reopen(path, finished=epochs is not None)
 
     from graphcl.cli.show import show_run
     from graphcl.tasks import read_config
@@ -129,5 +131,7 @@ def _go_on(path: Path, root: Path | None) -> None:
     from graphcl.tasks.task_data import load_data
 
     config = read_config(path / "config.yaml")
+    if epochs is not None:
+        config = config.longer(epochs)
     data = load_data(find_entry(config.system).task, config.dataset, root)
     show_run(config, data, reopened=folder)

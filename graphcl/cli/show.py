@@ -47,6 +47,7 @@ def show_run(
         folder,
         progress=True,
         resumable=resumable,
+        grows=True,
         report=lambda run: write_report(run, data, folder),
         say=lambda line: progress.print(line, highlight=False, style="dim", soft_wrap=True),
     )

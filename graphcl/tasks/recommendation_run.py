@@ -107,7 +107,6 @@ class RecommendationJudge:
 
     def judge(self, fitted: Sequence[Recommender], say: Say) -> Verdict:
         """Recall, NDCG and the rest at every length over the seeds, and the simple models."""
-        self._tell_of_short_training(fitted, say)
         say(f"ranking {self.pairs.train.num_items:,} items for every user of the test part")
         results = [self._score(face.scorer_) for face in fitted]
         anchors = self._anchors(say) if self.config.baselines else {}
@@ -129,6 +128,7 @@ class RecommendationJudge:
             more,
             seconds,
             {"per_user.parquet": frame},
+            [face.seed for face in fitted if face.best_epoch_ == self.config.training.epochs - 1],
         )
 
     def arrays(self, first: Recommender) -> Mapping[str, npt.NDArray[Any]]:
@@ -151,13 +151,6 @@ class RecommendationJudge:
                 say(f"{name}, for comparison")
                 known[name] = self._anchor(name)
         return {name: known[name] for name in names if name in known}
-
-    def _tell_of_short_training(self, fitted: Sequence[Recommender], say: Say) -> None:
-        """Whoever was best at the last epoch may not have been done."""
-        epochs = self.config.training.epochs
-        short = [str(face.seed) for face in fitted if face.best_epoch_ == epochs - 1]
-        if short:
-            say(f"validation chose the last of {epochs} epochs with seed {', '.join(short)}: more --epochs may give more")
 
     def _fits(self, name: str, say: Say) -> bool:
         items = self.pairs.train.num_items

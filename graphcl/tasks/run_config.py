@@ -89,6 +89,27 @@ class RunConfig:
         if self.patience < 1:
             raise InputError(f"patience must be >= 1, the looks without a gain that end training; got {self.patience}")
 
+    @property
+    def can_grow(self) -> bool:
+        """Whether a run of more epochs begins like this one: validation speaks of every epoch, and none depends on the last."""
+        return find_entry(self.system).task in RANKED and self.training.schedule == "constant"
+
+    def longer(self, epochs: int) -> RunConfig:
+        """The same run with more epochs. Validation looked at the last of those it has, also where it was not its turn.
+
+        Raises:
+            InputError: They are no more, or the run is not one that can grow.
+        """
+        own = self.training
+        if not self.can_grow:
+            raise InputError(
+                "a run goes on with more --epochs if it is a recommender's and its learning rate constant; this one is of "
+                f"{self.system}, schedule={own.schedule}: start a longer one, with --out and another folder"
+            )
+        if epochs <= own.epochs:
+            raise InputError(f"--epochs {epochs}: this run has {own.epochs} already; ask for more, or leave it out")
+        return replace(self, training=replace(own, epochs=epochs))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, for YAML and JSON: what its task asks for, and nothing of other tasks."""
         return {

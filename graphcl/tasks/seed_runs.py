@@ -29,7 +29,8 @@ class SeedRuns:
 
     Each seed is trained inside ``with runs.watch(seed) as watch``, whose observers and checkpoint go to the `Trainer`. In a
     folder that was reopened the same code goes on where it was: a finished seed comes back from its last state without
-    training, the one that was cut short from its checkpoint, and ``metrics.jsonl`` is cut back to what they hold.
+    training, the one that was cut short from its checkpoint, and ``metrics.jsonl`` is cut back to what they hold. With
+    ``grows``, seeds that came to their last epoch go on too where there are more now, as if there had been from the start.
 
     Of several ranks that train together the first one does all of this; the others read checkpoints and write nothing.
 
@@ -40,6 +41,7 @@ class SeedRuns:
         seeds: All of them, in the order of training.
         provenance: Of the data; another checksum refuses to go on.
         resumable: Whether checkpoints are written.
+        grows: Whether the run may go on with more epochs than it was started with.
         say: Told what is being done, line by line.
         ranks: That train together; a run goes on with as many as it was started with. One process when ``None``.
 
@@ -56,6 +58,7 @@ class SeedRuns:
         provenance: Provenance | None,
         *,
         resumable: bool = True,
+        grows: bool = False,
         say: Callable[[str], None] = lambda line: None,
         ranks: Ranks | None = None,
     ) -> None:
@@ -64,8 +67,11 @@ class SeedRuns:
         self.provenance, self.resumable, self.say = provenance, resumable, say
         self.rows: list[dict[str, Any]] = []
         self.earlier_seconds = 0.0
+        fixed = self.config
+        if grows:
+            fixed = {**fixed, "training": {key: value for key, value in fixed["training"].items() if key != "epochs"}}
         self.identity = {
-            "configuration": hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest(),
+            "configuration": hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest(),
             "data": "unknown" if provenance is None else provenance.sha256,
             "device": training.torch_device().type,
             "number of ranks": str(1 if ranks is None else ranks.size),
@@ -133,6 +139,8 @@ class _Log:
             runs.say(runs.provenance.summary())
         runs.rows += [{"seed": self.seed, **row} for row in history]
         if runs.folder.reopened:
+            if self.seed == runs.seeds[0]:  # only now: what was wrong with data or checkpoints has been said
+                runs.folder.take_up(runs.config)
             runs.folder.write_lines("metrics.jsonl", runs.rows)
 
     def on_epoch_end(self, epoch: int, terms: dict[str, float]) -> None:

@@ -47,6 +47,7 @@ def run_system(
     *,
     progress: bool = False,
     resumable: bool = True,
+    grows: bool = False,
     report: Callable[[SystemRun], None] = lambda run: None,
     say: Say = lambda line: None,
 ) -> SystemRun:
@@ -55,8 +56,9 @@ def run_system(
     ``environment.json`` and ``config.yaml`` come first, ``metrics.jsonl`` grows with every epoch, ``checkpoints`` hold what is
     needed to go on; ``embeddings.npy``, ``clusters.npy`` of a clustering system, ``users.npy``, ``items.npy`` and
     ``per_user.parquet`` of a recommendation system, ``model.safetensors`` and ``model.json`` (of the first seed) follow, and
-    ``metrics.json`` comes last: a folder with it is a finished run, and needs its checkpoints no longer. The weights of nodes
-    and clusters are those of the last epoch, whichever epoch was selected.
+    ``metrics.json`` comes last: a folder with it is a finished run. It keeps its checkpoints only where validation chose the
+    last epoch of a recommender, which can go on with more. The weights of nodes and clusters are those of the last epoch,
+    whichever epoch was selected.
 
     Started by ``torchrun``, all ranks train together. The first one judges, writes and speaks; the others return without
     metrics once training is over, and what they print from here on goes nowhere.
@@ -67,6 +69,7 @@ def run_system(
         folder: Where to write; one that was reopened is gone on with.
         progress: Whether to show a progress bar.
         resumable: Whether checkpoints are written.
+        grows: Whether a run that can go on with more epochs keeps what it needs for that.
         report: Adds files of its own before the run counts as finished.
         say: Told what is being done, line by line.
 
@@ -87,8 +90,9 @@ def run_system(
         judge = JUDGES[find_entry(config.system).task](config, data)
         provenance = getattr(judge.data, "provenance", None)
         runs = SeedRuns(
-            folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable, say=say, ranks=ranks
-        )
+            folder, config.as_dict(), config.training, config.seeds, provenance, resumable=resumable,
+            grows=config.can_grow, say=say, ranks=ranks,
+        )  # fmt: skip
         fitted: list[Face] = []
         for seed in config.seeds:
             face = judge.face(seed, progress=progress)
@@ -127,5 +131,10 @@ def run_system(
     run = SystemRun(metrics, first)
     report(run)
     folder.write_json("metrics.json", metrics)
-    folder.discard_checkpoints()
+    keeps = grows and resumable and config.can_grow and bool(verdict.short)
+    if verdict.short:
+        seeds, how = ", ".join(map(str, verdict.short)), f", by graphcl run --resume {folder.path} --epochs N" if keeps else ""
+        say(f"validation chose the last of {config.training.epochs} epochs with seed {seeds}: more --epochs may give more{how}")
+    if not keeps:
+        folder.discard_checkpoints()
     return run

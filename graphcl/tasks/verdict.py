@@ -61,6 +61,7 @@ class Verdict:
         more: Further entries of ``metrics.json``.
         seconds: Further entries of its ``seconds``.
         frames: Tables that a run folder keeps, by the name of a ``.parquet`` file.
+        short: Seeds whose best epoch was their last: more may give more.
     """
 
     protocol: Mapping[str, Any]
@@ -69,6 +70,7 @@ class Verdict:
     more: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, Any] = field(default_factory=dict)
     frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    short: Sequence[int] = ()
 
 
 class Judge(Protocol):

@@ -39,7 +39,8 @@ class Checkpoint:
 
     A checkpoint holds the system's ``state_dict``, the optimiser, the history, the memory of `Stateful` observers and every
     global random generator; it is written beside its place, flushed to disk and moved. The last two are kept, and one state
-    of the end, without the optimiser, takes their place. When they are written has no influence on what is computed.
+    of the end takes their place, without the optimiser where an observer asked for the end: otherwise more epochs can follow.
+    When they are written has no influence on what is computed.
 
     A system keeps what its steps depend on in parameters and persistent buffers; a `torch.Generator` of its own, or an
     optimiser, goes through ``get_extra_state`` and ``set_extra_state``.
@@ -71,8 +72,14 @@ class Checkpoint:
         self.began_at = 0.0
         self._written = time.monotonic()
 
-    def restore(self, system: System, state: TrainState, observers: Sequence[object]) -> None:
+    def restore(self, system: System, state: TrainState, observers: Sequence[object], *, epochs: int) -> None:
         """Puts the newest readable checkpoint into system, state, observers and generators; nothing where there is none.
+
+        Args:
+            system: To be trained for ``epochs`` in all.
+            state: Of its training.
+            observers: In the order they had.
+            epochs: See ``system``.
 
         Raises:
             InputError: A checkpoint of a later format, of another configuration, data or device, or of another system.
@@ -96,7 +103,8 @@ class Checkpoint:
             if self.ranks is not None and content["random"]["cuda"]:  # each has a device of its own, the writer had the first
                 torch.cuda.set_rng_state(content["random"]["cuda"][0])
             self.began_at = state.seconds
-            self.say(f"{self.name}: {'finished already' if state.ended else 'continued'} after {state.epoch} epochs")
+            over = state.ended and (state.stopped or state.epoch >= epochs)
+            self.say(f"{self.name}: {'finished already' if over else 'continued'} after {state.epoch} epochs")
             return
 
     def after_epoch(self, system: System, state: TrainState, observers: Sequence[object]) -> None:
@@ -112,7 +120,7 @@ class Checkpoint:
         """Writes the end of the run and removes what led there."""
         if not self.writes:
             return
-        self._write(self._end.name, system, state.state_dict(optimizer=False), observers)
+        self._write(self._end.name, system, state.state_dict(optimizer=not state.stopped), observers)
         for path in self._steps():
             path.unlink(missing_ok=True)
 

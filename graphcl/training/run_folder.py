@@ -65,8 +65,12 @@ class RunFolder:
         return folder
 
     @classmethod
-    def reopen(cls, path: str | Path) -> RunFolder:
+    def reopen(cls, path: str | Path, *, finished: bool = False) -> RunFolder:
         """The folder of a run that was killed, to go on in; files that were not whole yet are removed.
+
+        Args:
+            path: The folder.
+            finished: Whether a run that is over will do as well, if it kept its checkpoints.
 
         Raises:
             InputError: There is no such folder, or none of a run that can go on.
@@ -74,7 +78,13 @@ class RunFolder:
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"--resume {path}: there is no such folder")
-        if not _can_go_on(path):
+        over = cls.finished(path)
+        if over and finished and not (path / CHECKPOINTS).is_dir():
+            raise InputError(
+                f"--resume {path}: this run is over and kept nothing to go on from, as only a recommender does whose best "
+                "epoch was its last; start a longer one, with --out and another folder"
+            )
+        if not _can_go_on(path) and not (over and finished):
             raise InputError(
                 f"--resume {path}: there is no run that could go on, for want of config.yaml or {CHECKPOINTS}/; "
                 "start it again, with --out and another folder"
@@ -151,6 +161,11 @@ class RunFolder:
         self.make()
         with (self.path / name).open("a") as file:
             file.write(_line(line))
+
+    def take_up(self, config: Mapping[str, Any]) -> None:
+        """Makes the run in a reopened folder an unfinished one of this configuration; a result it came to is removed."""
+        (self.path / "metrics.json").unlink(missing_ok=True)  # first: without it, either configuration goes on
+        self.write_yaml("config.yaml", config)
 
     def discard_checkpoints(self) -> None:
         """Removes what only an unfinished run needs."""

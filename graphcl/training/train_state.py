@@ -32,7 +32,7 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def state_dict(self, *, optimizer: bool = True) -> dict[str, Any]:
-        """Everything as tensors and plain values; without optimiser and scaler where a run is over."""
+        """Everything as tensors and plain values; without optimiser and scaler where no epoch can follow."""
         return {
             "optimizer": self.optimizer.state_dict() if optimizer else None,
             "scaler": self.scaler.state_dict() if optimizer and self.scaler is not None else None,

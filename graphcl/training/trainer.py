@@ -122,7 +122,7 @@ class Trainer:
         """
         state = self.start(system) if state is None else state
         if self.checkpoint is not None:
-            self.checkpoint.restore(system, state, self.observers)
+            self.checkpoint.restore(system, state, self.observers, epochs=self.config.epochs)
         for observer in self.observers:
             if isinstance(observer, HasFitStart):
                 observer.on_fit_start(state.history)

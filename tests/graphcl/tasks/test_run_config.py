@@ -295,3 +295,21 @@ def test_baselines_are_on_off_or_full_and_come_back_from_a_file(tmp_path):
         assert config.baselines is want or config.baselines == want
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
         assert read_config(tmp_path / "config.yaml") == config
+
+
+def test_a_recommender_run_has_more_epochs_and_nothing_else_is_changed():
+    config = resolve("sgl", "davis", training={"epochs": 7})
+    longer = config.longer(9)
+    assert longer.training.epochs == 9
+    assert dataclasses.replace(longer, training=config.training) == config
+    for epochs in (7, 3):
+        with pytest.raises(InputError, match=rf"--epochs {epochs}: this run has 7 already; ask for more, or leave it out"):
+            config.longer(epochs)
+
+
+@pytest.mark.parametrize(("system", "settings"), [("grace", ()), ("pamc", ()), ("sgl", ["schedule=cosine"])])
+def test_where_more_epochs_are_another_run_they_are_refused(system, settings):
+    config = resolve(system, "davis", settings=settings)
+    assert not config.can_grow
+    with pytest.raises(InputError, match=rf"and its learning rate constant; this one is of {system}, schedule="):
+        config.longer(10_000)

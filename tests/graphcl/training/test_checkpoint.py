@@ -51,7 +51,7 @@ def run(make_system, points, path):
         system, memory = system or make_system(), Memory(dies_after)
         torch.manual_seed(5)
         checkpoint = Checkpoint(RunFolder.reopen(path), "seed-0", seconds=seconds, identity=identity, say=say) if kept else None
-        config = TrainingConfig(epochs=8, lr=0.05, device="cpu", **more)
+        config = TrainingConfig(epochs=epochs, lr=0.05, device="cpu", **more)
         state = Trainer(config, [memory], checkpoint).fit(system, points)
         return system, state, memory
 
@@ -118,6 +118,25 @@ def test_a_run_that_is_over_comes_back_without_training(run, monkeypatch):
     system.training_step = lambda batch: pytest.fail("it trains again")
     assert_same(run(system=system, say=said.append), want)
     assert said == ["seed-0: finished already after 8 epochs"]
+
+
+@pytest.mark.parametrize("more", [{}, {"precision": "bf16", "weight_decay": 0.1}])
+def test_a_run_that_is_over_goes_on_with_more_epochs_to_the_bits_of_a_longer_one(run, more):
+    want, said = run(13, kept=False, **more), []
+    run(**more)
+    run(10, say=said.append, **more)
+    assert_same(run(13, say=said.append, **more), want)
+    assert said == ["seed-0: continued after 8 epochs", "seed-0: continued after 10 epochs"]
+
+
+def test_a_run_that_an_observer_ended_has_no_more_epochs_and_keeps_no_optimiser(run, path, monkeypatch):
+    answer = Memory.on_epoch_end
+    monkeypatch.setattr(Memory, "on_epoch_end", lambda self, epoch, terms: answer(self, epoch, terms) or epoch == 3)
+    want, said = run(), []
+    end = path / "checkpoints" / "seed-0.end.safetensors"
+    assert format_of.read_tensor_file(end)[0]["train"]["optimizer"] is None
+    assert_same(run(13, say=said.append), want)
+    assert said == ["seed-0: finished already after 4 epochs"]
 
 
 def test_an_end_that_an_observer_asked_for_is_kept(run, monkeypatch):

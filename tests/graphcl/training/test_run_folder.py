@@ -176,6 +176,20 @@ def test_a_finished_run_neither_goes_on_nor_is_written_over(tmp_path):
         RunFolder.reopen(tmp_path)
 
 
+def test_a_finished_run_that_kept_its_checkpoints_goes_on_where_that_is_wanted(tmp_path):
+    begun(tmp_path, "metrics.json")
+    folder = RunFolder.reopen(tmp_path, finished=True)
+    assert RunFolder.finished(tmp_path), "nothing has been trained yet"
+    folder.take_up({"epochs": 9})
+    assert not RunFolder.finished(tmp_path)
+    assert (tmp_path / "config.yaml").read_text() == "epochs: 9\n"
+    RunFolder.reopen(tmp_path).take_up({"epochs": 10})
+    folder.discard_checkpoints()
+    (tmp_path / "metrics.json").touch()
+    with pytest.raises(InputError, match=r"is over and kept nothing to go on from, as only a recommender does whose best"):
+        RunFolder.reopen(tmp_path, finished=True)
+
+
 def test_files_that_were_not_whole_are_removed_when_a_folder_is_reopened(tmp_path):
     begun(tmp_path, ".writing-1.json", "checkpoints/.writing-2.safetensors", ".mine", "notes.txt")
     RunFolder.reopen(tmp_path)
