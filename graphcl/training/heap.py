@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SECONDS = 20.0  # between two trims: a trim, and fetching again what is needed again, takes some tenths
+LARGE = 2**22  # bytes from which an array has pages of its own
+USUAL = 2**25  # the same where nobody asks: what glibc comes to by itself once such an array was freed
+_TRIM, _MMAP = -1, -3  # what glibc calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 
 
 def trim() -> bool:
@@ -15,10 +21,28 @@ def trim() -> bool:
     Tensors of many sizes, allocated and freed for thousands of steps, leave holes that nothing later fits into: a heap of
     0.7 GB grew to three. glibc alone gives holes back when asked; elsewhere this does nothing.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim_heap = _function("malloc_trim")
     return trim_heap is not None and bool(trim_heap(0))
+
+
+@contextmanager
+def large_arrays_apart() -> Iterator[None]:
+    """A block in which arrays from `LARGE` bytes on have pages of their own, which go back as soon as they are freed.
+
+    For steps whose arrays have other sizes each time. Holes go back when the heap is trimmed, and are all touched again within
+    the next hundred steps; without large arrays in it the heap stays small itself. Steps whose arrays always have the same
+    sizes have no holes, and would pay for fetching pages anew. Whoever has settings of malloc in the environment keeps them.
+    """
+    set_option = None if _has_settings() else _function("mallopt")
+    if set_option is None:
+        yield
+        return
+    set_option(_MMAP, LARGE)
+    set_option(_TRIM, 2 * USUAL)  # it would fall to 128 kB now, and the end of the heap come and go in each step
+    try:
+        yield
+    finally:
+        set_option(_MMAP, USUAL)
 
 
 class Trimmer:
@@ -32,3 +56,12 @@ class Trimmer:
         if time.monotonic() - self._last >= SECONDS:
             trim()
             self._last = time.monotonic()
+
+
+def _function(name: str) -> Callable[..., int] | None:
+    """A function of glibc; ``None`` elsewhere."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
+
+
+def _has_settings() -> bool:
+    return "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "") or any(name.startswith("MALLOC_") for name in os.environ)

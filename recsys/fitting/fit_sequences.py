@@ -11,6 +11,7 @@ from graphcl.recsys.fitting.rounds import MOST_USERS, Fitted, Rounds, fit_rounds
 from graphcl.recsys.sequences import Sequences
 from graphcl.recsys.systems.sequential import SequenceSystem
 from graphcl.training import Checkpoint, Observer, TrainingConfig
+from graphcl.training.heap import large_arrays_apart
 
 Build = Callable[[Sequences], SequenceSystem]
 
@@ -70,6 +71,7 @@ def fit_sequences(
         source=lambda system: system.source(),
         watch=None if valid is None else watch,
     )
-    return fit_rounds(
-        rounds, config, refit=refit, seed=seed, observers=observers, checkpoint=checkpoint, title=title
-    )  # fmt: skip
+    with large_arrays_apart():  # the histories of no two batches have the same lengths
+        return fit_rounds(
+            rounds, config, refit=refit, seed=seed, observers=observers, checkpoint=checkpoint, title=title
+        )  # fmt: skip

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import resource
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,12 +33,75 @@ def test_holes_in_the_heap_go_back_to_the_operating_system():
     assert all(bool((tensor == 1).all()) for tensor in kept)
 
 
+SHARE = """
+import resource
+from pathlib import Path
+import torch
+from graphcl.training import heap
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+def share(size):
+    # Of arrays between others, what goes back as soon as they are freed.
+    arrays = [torch.ones(size // 4) for _ in range(80)]
+    before = resident()
+    arrays[1:-1:2] = [None] * len(arrays[1:-1:2])
+    return (before - resident()) / (39 * size)
+
+torch.ones(2**22).sum()  # as in any process that has computed something: from here on such arrays come from the heap
+with heap.large_arrays_apart():
+    print(share(heap.LARGE + 2**16))
+"""
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """An environment that says nothing of malloc."""
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+        monkeypatch.delenv(name)
+
+
+@on_glibc
+def test_large_arrays_that_are_kept_apart_go_back_when_they_are_freed(unset):
+    # In a process of its own: a heap with holes in it would fill them first.
+    told = subprocess.run([sys.executable, "-c", SHARE], check=True, capture_output=True, text=True)
+    assert float(told.stdout) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("", ""), ("MALLOC_ARENA_MAX", "2"), ("GLIBC_TUNABLES", "glibc.malloc.mmap_max=0"), ("GLIBC_TUNABLES", "glibc.rtld.x=1")],
+)
+def test_what_is_asked_of_malloc_ends_with_the_block_and_settings_of_the_environment_stay(monkeypatch, unset, name, value):
+    asked = []
+    library = SimpleNamespace(mallopt=lambda *option: asked.append(option))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    if name:
+        monkeypatch.setenv(name, value)
+
+    def interrupted():
+        with heap.large_arrays_apart():
+            asked.append("block")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    left_alone = "MALLOC" in name or "malloc" in value
+    assert asked == (["block"] if left_alone else [(-3, 2**22), (-1, 2**26), "block", (-3, 2**25)])
+
+
 def test_elsewhere_nothing_happens(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # a C library that has no malloc_trim
     assert not heap.trim()
+    with heap.large_arrays_apart():
+        pass
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr(ctypes, "CDLL", None)  # not to be asked
     assert not heap.trim()
+    with heap.large_arrays_apart():
+        pass
 
 
 def test_between_two_trims_some_time_goes_by(monkeypatch):
