@@ -138,3 +138,23 @@ def sequence_root(walks, tmp_path) -> Path:
     lines = [" ".join(map(str, [user, *row])) for user, row in enumerate(walks, 1)]
     (folder / "walks.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tmp_path / "data"
+
+
+@pytest.fixture
+def stopped_at(monkeypatch) -> Callable[..., None]:
+    """Has runs end as by Ctrl-C right after these epochs of these trainings, one place after the other."""
+
+    def stop(*places: tuple[str, int]) -> None:
+        from graphcl.training import Checkpoint
+
+        plain, left = Checkpoint.after_epoch, list(places)
+
+        def dies(self, system, state, observers):
+            plain(self, system, state, observers)
+            if left and (self.name, state.epoch) == left[0]:
+                left.pop(0)
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+
+    return stop

@@ -36,21 +36,11 @@ def test_a_run_that_goes_on_with_more_epochs_ends_with_the_bits_of_a_longer_one(
         assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_longer_run_that_was_killed_goes_on_with_the_epochs_it_was_given_last(cli, tmp_path, monkeypatch):
-    from graphcl.training import Checkpoint
-
+def test_a_longer_run_that_was_killed_goes_on_with_the_epochs_it_was_given_last(cli, tmp_path, stopped_at):
     words = ("run", *GRAPH, *LOOKS, "--set", "checkpoint_seconds=0")
     assert cli(*words, "--epochs", 7, "--out", "whole").code == 0
     assert cli(*words, "--epochs", 4, "--out", "r").code == 0
-    plain, places = Checkpoint.after_epoch, [("seed-0", 6)]
-
-    def dies(self, system, state, observers):
-        plain(self, system, state, observers)
-        if places and (self.name, state.epoch) == places[0]:
-            places.pop(0)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    stopped_at(("seed-0", 6))
     assert cli("run", "--resume", "r", "--epochs", 7).code == 130
     assert not (tmp_path / "r" / "metrics.json").exists(), "nobody takes the former result for that of the longer run"
     assert cli("run", "--resume", "r").code == 0

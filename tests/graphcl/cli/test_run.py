@@ -321,20 +321,10 @@ def test_a_recommendation_run_writes_its_folder_and_prints_the_table(cli, tmp_pa
     assert any("checkpoints" in name for name in files) == ("may give more" in answer.err)
 
 
-def test_a_recommendation_run_that_was_stopped_anywhere_ends_with_the_same_metrics(cli, tmp_path, monkeypatch):
-    from graphcl.training import Checkpoint
-
+def test_a_recommendation_run_that_was_stopped_anywhere_ends_with_the_same_metrics(cli, tmp_path, stopped_at):
     words = ["run", "sgl", "davis", *RANKED, "--epochs", 5, "--every", 2, "--refit", "--set", "checkpoint_seconds=0"]
     assert cli(*words, "--no-baselines", "--out", "whole").code == 0
-    plain, places = Checkpoint.after_epoch, [("seed-0", 3), ("seed-0-refit", 1), ("seed-1", 4)]
-
-    def dies(self, system, state, observers):
-        plain(self, system, state, observers)
-        if places and (self.name, state.epoch) == places[0]:
-            places.pop(0)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    stopped_at(("seed-0", 3), ("seed-0-refit", 1), ("seed-1", 4))
     codes = [cli(*words, "--no-baselines", "--out", "r").code]
     while codes[-1] == 130:
         answer = cli("run", "--resume", "r")
@@ -450,23 +440,13 @@ def test_sequential_systems_say_what_they_need(cli, sequence_root):
     assert "--k is for clustering systems" in cli("run", "sasrec", "walks", "--data", sequence_root, "--k", 3).complaint
 
 
-def test_a_sequential_run_that_was_stopped_ends_with_the_same_bits(cli, sequence_root, tmp_path, monkeypatch):
-    from graphcl.training import Checkpoint
-
+def test_a_sequential_run_that_was_stopped_ends_with_the_same_bits(cli, sequence_root, tmp_path, stopped_at):
     words = [
         "run", "icsrec", "walks", "--data", sequence_root, *SMALL_SEQUENTIAL, "--set", "intents=5", "--seeds", 1, "--epochs", 3,
         "--every", 1, "--refit", "--no-baselines", "--set", "checkpoint_seconds=0",
     ]  # fmt: skip
     assert cli(*words, "--out", "whole").code == 0
-    plain, places = Checkpoint.after_epoch, [("seed-0", 2), ("seed-0-refit", 1)]
-
-    def dies(self, system, state, observers):
-        plain(self, system, state, observers)
-        if places and (self.name, state.epoch) == places[0]:
-            places.pop(0)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoint, "after_epoch", dies)
+    stopped_at(("seed-0", 2), ("seed-0-refit", 1))
     codes = [cli(*words, "--out", "r").code]
     while codes[-1] == 130:
         answer = cli("run", "--resume", "r", "--data", sequence_root)
