@@ -31,7 +31,7 @@ def large_arrays_apart() -> Iterator[None]:
 
     For steps whose arrays have other sizes each time. Holes go back when the heap is trimmed, and are all touched again within
     the next hundred steps; without large arrays in it the heap stays small itself. Steps whose arrays always have the same
-    sizes have no holes, and would pay for fetching pages anew. Whoever has settings of malloc in the environment keeps them.
+    sizes have no holes, and would pay for fetching pages anew. Whoever sets these thresholds in the environment keeps them.
     """
     set_option = None if _has_settings() else _function("mallopt")
     if set_option is None:
@@ -64,4 +64,6 @@ def _function(name: str) -> Callable[..., int] | None:
 
 
 def _has_settings() -> bool:
-    return "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "") or any(name.startswith("MALLOC_") for name in os.environ)
+    """Whether the environment says from which size on memory is mapped or trimmed."""
+    names = [os.environ.get("GLIBC_TUNABLES", ""), *(name.lower() for name in os.environ if name.startswith("MALLOC_"))]
+    return any(option in name for name in names for option in ("mmap_threshold", "mmap_max", "trim_threshold"))
